@@ -1,0 +1,58 @@
+"""Where a catalogue comes from: the ``catalog`` part of the resource, and how its addresses are read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+from pydantic import Field
+
+from recsys_gateway.config import Frozen
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class SourceError(ValueError):
+    """A catalogue source that cannot be read; the message says which and what to do."""
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    PARQUET = "parquet"
+    JSONL = "jsonl"
+    MOVIELENS = "movielens"
+
+
+class TableSource(Frozen):
+    """One table. ``columns`` maps a field of ours to a column of the file; without it the file's own names count."""
+
+    uri: str = Field(min_length=1, description="file://PATH or sample://shop; ${NAME} is an environment variable.")
+    format: Format = Format.CSV
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    separator: str = Field(default="|", min_length=1, max_length=4, description="Between the values of one cell.")
+
+
+class CatalogSource(Frozen):
+    """Items are needed; users and interactions are what makes the answers personal."""
+
+    items: TableSource
+    users: TableSource | None = None
+    interactions: TableSource | None = None
+
+
+def expand(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """``text`` with each ``${NAME}`` replaced.
+
+    Raises:
+        SourceError: a variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not environment.get(name):
+            raise SourceError(f"{text}: the environment variable {name} is not set")
+        return environment[name]
+
+    return _VARIABLE.sub(value, text)

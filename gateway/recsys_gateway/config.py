@@ -1,0 +1,167 @@
+"""What the operator writes and the gateway reads: one frozen tree, camelCase in YAML as in the resource.
+
+What is not there is off: with ``models`` alone the gateway is an OpenAI-compatible front to them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)]
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot work. ``str()`` is one line a problem, each with the path of its field."""
+
+
+class Frozen(BaseModel):
+    """Base of every node: immutable, camelCase outside, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Role(StrEnum):
+    TUNED = "tuned"
+    BASE = "base"
+
+
+class EngineType(StrEnum):
+    TGI = "TGI"
+    VLLM = "VLLM"
+    SGLANG = "SGLang"
+    LLAMA_CPP = "LlamaCpp"
+    OLLAMA = "Ollama"
+    OPENAI = "OpenAI"
+
+
+class RankingMode(StrEnum):
+    """How the tuned model makes its list (design.md, section 4)."""
+
+    TOOL_CALL = "ToolCall"
+    VERBALIZER = "Verbalizer"
+    ITEM_TOKENS = "ItemTokens"
+
+
+class Endpoint(Frozen):
+    url: AnyHttpUrl
+
+
+class Pool(Frozen):
+    """Pods of one kind. ``weight`` is the relative speed of one pod, ``slots`` the sequences a pod runs at once."""
+
+    name: Name
+    weight: float = Field(default=1.0, gt=0)
+    slots: int | None = Field(default=None, ge=1)
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class ServedModel(Frozen):
+    """A model behind one or more pools. ``name`` is what OpenAI clients ask for."""
+
+    name: str = Field(min_length=1, max_length=200)
+    role: Role
+    engine: EngineType
+    pools: tuple[Pool, ...] = Field(min_length=1)
+    sample: bool = Field(default=False, description="One of recsys's own sample models: said wherever a user meets it.")
+
+
+class Admission(Frozen):
+    max_queue_depth: int = Field(default=2, ge=0)
+    max_waiting: int = Field(default=512, ge=0)
+    default_timeout_seconds: float = Field(default=60, gt=0)
+
+
+class VectorStore(Frozen):
+    """Milvus, by its address. ``token`` is read from the environment variable named by ``token_env``."""
+
+    uri: AnyHttpUrl
+    token_env: str | None = None
+    timeout_seconds: float = Field(default=5, gt=0)
+
+
+class InProcessEmbedder(Frozen):
+    """An ONNX sentence encoder run by the gateway itself: a folder with ``model.onnx`` and its tokenizer."""
+
+    type: Literal["InProcess"] = "InProcess"
+    path: Path
+
+
+class Diversity(Frozen):
+    """``lambda`` of maximal marginal relevance: 1 is relevance alone, 0 is diversity alone."""
+
+    mmr_lambda: float = Field(default=0.7, ge=0, le=1, alias="lambda")
+    target_ild: float | None = Field(default=None, ge=0, le=1)
+
+
+class Recommendation(Frozen):
+    """Defaults of a request, and the bounds of the pipeline."""
+
+    size: int = Field(default=10, ge=1, le=100)
+    candidates: int = Field(default=20, ge=1, le=100, description="Candidates shown to the tuned model.")
+    mode: RankingMode = RankingMode.TOOL_CALL
+    diversity: Diversity = Diversity()
+    language: str | None = Field(default=None, description="Of the answer; default: the language of the query.")
+    prompt_tokens: int = Field(default=512, ge=64, description="Budget of the ranking prompt, in the engine's tokens.")
+    history_length: int = Field(default=10, ge=0, le=100, description="Latest items of the history in the prompt.")
+    narrated_items: int = Field(default=3, ge=1, le=10, description="Items of the slate that the sentence speaks of.")
+    prompt_traits: tuple[str, ...] | None = Field(
+        default=None, description="Customer traits that may enter a prompt; absent: all of them."
+    )
+
+
+class GatewayConfig(Frozen):
+    models: tuple[ServedModel, ...] = Field(min_length=1)
+    admission: Admission = Admission()
+    embedder: InProcessEmbedder | None = None
+    vector_store: VectorStore | None = None
+    recommendation: Recommendation | None = None
+
+    @model_validator(mode="after")
+    def _pipeline_is_whole(self) -> GatewayConfig:
+        if self.recommendation is not None and (self.vector_store is None or self.embedder is None):
+            raise ValueError("recommendation needs vectorStore and embedder beside it")
+        names = [model.name for model in self.models]
+        if len(names) != len(set(names)):
+            raise ValueError("models: two models share a name")
+        return self
+
+    def model(self, role: Role) -> ServedModel | None:
+        """The first model of ``role``, or None."""
+        return next((model for model in self.models if model.role is role), None)
+
+
+def describe(error: ValidationError, root: str = "") -> str:
+    """One line a problem: ``path.of.field: what was wrong``."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        path = ".".join(str(part) for part in (root, *problem["loc"]) if part != "")
+        given = problem.get("input")
+        shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
+        lines.append(f"{path or 'the document'}: {problem['msg']}{shown}")
+    return "\n".join(lines)
+
+
+def load_config(path: Path) -> GatewayConfig:
+    """The configuration in the YAML file at ``path``.
+
+    Raises:
+        ConfigurationError: the file is absent, is no YAML, or a field is wrong; the message names file and field.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    try:
+        return GatewayConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(f"{path}: {line}" for line in describe(error).splitlines())) from None

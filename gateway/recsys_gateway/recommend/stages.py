@@ -1,0 +1,179 @@
+"""What each stage of the pipeline hands to the next (design.md, section 4). Values only: no behaviour, no I/O.
+
+    Query -> Keywords -> Retrieval -> RankPrompt -> Ranking -> Verified -> Slate -> Narration
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_gateway.catalog.filters import NO_FILTERS, Filters
+from recsys_gateway.catalog.records import Item, User
+from recsys_gateway.config import RankingMode
+
+Vector = NDArray[np.float32]
+
+
+class Stage(StrEnum):
+    """The stages, in order. The values are the labels of metrics, of ``timings_ms`` and of ``degraded``."""
+
+    KEYWORDS = "keywords"
+    RETRIEVE = "retrieve"
+    PROMPT = "prompt"
+    RANK = "rank"
+    VERIFY = "verify"
+    DIVERSIFY = "diversify"
+    NARRATE = "narrate"
+
+
+class Arm(StrEnum):
+    """The searches that retrieval fuses. The values are what ``confirmed_by`` shows."""
+
+    TEXT = "text"
+    KEYWORDS = "keywords"
+    HISTORY = "history"
+    POPULAR = "popular"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Knobs that the engine gets. None leaves the engine's own default."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A request, with its defaults filled in."""
+
+    text: str
+    user_id: str | None
+    size: int
+    mode: RankingMode
+    sampling: Sampling
+    mmr_lambda: float
+    target_ild: float | None
+    language: str | None
+    exclude_seen: bool
+    narrate: bool
+    filters: Filters = NO_FILTERS
+    history: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keywords:
+    """Key terms of the query, most telling first, and its language (ISO 639-1)."""
+
+    terms: tuple[str, ...]
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item that retrieval found. ``score`` is the fused one (RRF).
+
+    ``evidence`` says why: cosine to the query (text), share of the key words that its document holds (keywords),
+    cosine to the user's vector (history), share of all purchases (popular); an arm that was not searched is absent.
+    """
+
+    item: Item
+    score: float
+    evidence: Mapping[Arm, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Candidates, best first; the user as the store knows it (None: cold) with the history's items, oldest first."""
+
+    candidates: tuple[Candidate, ...]
+    user: User | None
+    history: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankPrompt:
+    """What the tuned model is asked. ``tokens`` maps what it may say (an item token) to the item's id.
+
+    ``plain`` is the same request with full documents and nothing left out: what the saving is measured against.
+    """
+
+    messages: tuple[Message, ...]
+    plain: tuple[Message, ...]
+    tokens: Mapping[str, str]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt: int = 0
+    completion: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    item_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The tuned model's list, best first, as it said it: ids may be unknown or doubled until verified."""
+
+    items: tuple[Scored, ...]
+    usage: Usage
+
+
+class Rejection(StrEnum):
+    """Why verification dropped an item of the tuned model."""
+
+    UNKNOWN = "unknown"
+    OUT_OF_STOCK = "out_of_stock"
+    FILTERED = "filtered"
+    DUPLICATE = "duplicate"
+    SEEN = "seen"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedItem:
+    """An item that the store holds and the request allows. ``vector`` is its text vector, unit length."""
+
+    item: Item
+    score: float
+    confirmed_by: tuple[str, ...]
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """At least as many items as asked for, where the store has them; best first; what was dropped is counted."""
+
+    items: tuple[VerifiedItem, ...]
+    rejected: Mapping[Rejection, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ild:
+    """Intra-list diversity: mean pairwise 1 - cosine of text vectors, and mean Jaccard distance of categories."""
+
+    cosine: float
+    genre: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    items: tuple[VerifiedItem, ...]
+    ild: Ild
