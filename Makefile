@@ -1,0 +1,90 @@
+# Everything a person does here, by name. A bare `make` lists the targets.
+# Needs python3 (>= 3.11), make and a C compiler; uv comes by itself into .tools/, the environment into .venv/.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .tools/uv/bin/uv
+RECSYS := .venv/bin/recsys
+QUESTION := a light jacket for rainy hikes
+
+export UV_PYTHON_DOWNLOADS := never
+export ORT_DISABLE_TELEMETRY := 1
+
+PYPROJECTS := pyproject.toml gateway/pyproject.toml operator/pyproject.toml finetune/pyproject.toml
+INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help up check test lint types unit integration soak bench images docs samples dev lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: .venv/run.installed ## install, start everything on this machine, ask one question, serve until Ctrl-C
+	@$(RECSYS) up --ask "$(QUESTION)"
+
+check: lint types unit ## lint, types and unit tests; under 2 minutes
+
+test: check integration ## all that CI runs
+
+lint: .venv/dev.installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+
+types: .venv/dev.installed
+	.venv/bin/mypy -p recsys_gateway -p recsys_operator -p recsys_finetune
+
+unit: .venv/dev.installed
+	.venv/bin/pytest -q tests/unit
+
+integration: .venv/dev.installed
+	.venv/bin/pytest -q tests/integration tests/e2e
+
+bench: .venv/dev.installed ## time the pipeline by stage on the sample shop; writes docs/measurements
+	.venv/bin/python -m tests.bench.recommendation_stages
+
+soak: .venv/run.installed ## an hour of questions against a running system; memory and errors are watched
+	.venv/bin/python -m tests.bench.soak --minutes 60
+
+images: ## build the gateway's image (needs a Docker engine)
+	docker build --file gateway/Dockerfile --tag recsys/gateway:0.1.0 .
+
+docs: .venv/dev.installed ## generate the references and build the site into site/
+	.venv/bin/python docs/generate_references.py
+	.venv/bin/mkdocs build --strict --quiet
+
+samples: .venv/dev.installed ## make the sample shop and the sample models anew (about an hour on 2 cores)
+	$(RECSYS) samples shop
+	$(RECSYS) samples embedder
+	$(RECSYS) samples tuned
+	$(RECSYS) samples base
+
+dev: .venv/dev.installed ## install everything, fine-tuning with torch included
+
+lock: $(UV) ## resolve anew and write requirements.lock (universal, hashed, without index addresses)
+	$(UV) lock --quiet --upgrade
+	$(UV) export --quiet --all-packages --all-extras --all-groups --no-emit-workspace --no-header --no-annotate \
+	  --output-file requirements.lock
+
+clean: ## remove the environment, the tools and what the tests leave
+	rm -rf .venv .tools .recsys site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(UV):
+	@echo "installing uv $(UV_VERSION) into .tools/"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "recsys needs Python 3.11 or newer: make PYTHON=python3.12 up"; exit 1; }
+	@$(PYTHON) -m venv .tools/uv
+	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/bin/python: | $(UV)
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+
+# What `recsys up` needs, and nothing more: no torch.
+.venv/run.installed: requirements.lock $(PYPROJECTS) | .venv/bin/python
+	@echo "installing recsys into .venv/ (about 250 MB to download, once)"
+	@$(INSTALL) --editable 'gateway[serve]' --editable 'operator[local]'
+	@touch $@
+
+.venv/dev.installed: requirements.lock $(PYPROJECTS) | .venv/bin/python
+	@echo "installing recsys and its tools into .venv/ (about 3 GB with torch, once)"
+	@$(INSTALL) --editable 'gateway[serve]' --editable 'operator[local]' --editable finetune --group dev --group docs
+	@touch $@ .venv/run.installed
