@@ -1,0 +1,1 @@
+"""The sample embedder: a bag of hashed subwords, trained on questions and products, run by ONNX Runtime."""
