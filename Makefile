@@ -40,11 +40,11 @@ unit: .venv/dev.installed
 integration: .venv/dev.installed
 	.venv/bin/pytest -q tests/integration tests/e2e
 
-bench: .venv/dev.installed ## time the pipeline by stage on the sample shop; writes docs/measurements
-	.venv/bin/python -m tests.bench.recommendation_stages
+bench: .venv/dev.installed ## time the pipeline by stage on the sample shop
+	.venv/bin/pytest -q -s tests/bench
 
-soak: .venv/run.installed ## an hour of questions against a running system; memory and errors are watched
-	.venv/bin/python -m tests.bench.soak --minutes 60
+soak: .venv/run.installed ## an hour of questions against a fresh system; memory and errors are watched
+	.venv/bin/python tests/bench/soak.py --minutes 60
 
 images: ## build the gateway's image (needs a Docker engine)
 	docker build --file gateway/Dockerfile --tag recsys/gateway:0.1.0 .
