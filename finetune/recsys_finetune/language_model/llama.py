@@ -1,0 +1,61 @@
+"""The architecture: a small Llama with tied embeddings, that any engine can serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from tokenizers import Tokenizer
+
+from recsys_finetune.language_model.tokenizer import BOS, EOS, PAD, token_id
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+ROPE_BASE = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaSize:
+    """Widths of the network. ``width`` and ``feed_forward`` are multiples of 32: the block of Q8_0."""
+
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+    feed_forward: int = 512
+    context: int = 2048
+
+    def __post_init__(self) -> None:
+        if self.width % 32 or self.feed_forward % 32:
+            raise ValueError(f"width {self.width} and feed_forward {self.feed_forward} must be multiples of 32")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"width {self.width} must split into {self.heads} heads of an even width")
+
+
+def new_llama(tokenizer: Tokenizer, size: LlamaSize, seed: int, attention_dropout: float = 0.0) -> LlamaForCausalLM:
+    """A model with random weights for the vocabulary of ``tokenizer``; the same for the same seed."""
+    from transformers import LlamaConfig, LlamaForCausalLM  # takes seconds
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=size.width,
+        intermediate_size=size.feed_forward,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        max_position_embeddings=size.context,
+        attention_dropout=attention_dropout,
+        tie_word_embeddings=True,
+        bos_token_id=token_id(tokenizer, BOS),
+        eos_token_id=token_id(tokenizer, EOS),
+        pad_token_id=token_id(tokenizer, PAD),
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_BASE},
+    )
+    return LlamaForCausalLM(config)
+
+
+def parameters(model: LlamaForCausalLM) -> int:
+    """Number of weights; tied ones count once."""
+    return sum(parameter.numel() for parameter in model.parameters())
