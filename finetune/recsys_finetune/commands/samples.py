@@ -1,0 +1,49 @@
+"""``recsys samples``: makes the sample data and the sample models that ship with recsys."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Make the sample data and the sample models.", no_args_is_help=True)
+
+
+@app.callback()
+def samples() -> None:
+    """Make the sample data and the sample models."""
+
+
+def samples_folder() -> Path:
+    """The folder of the committed samples, inside the package ``recsys_operator``.
+
+    Raises:
+        typer.BadParameter: the package is not installed, so that the folder must be named.
+    """
+    spec = find_spec("recsys_operator")
+    if spec is None or not spec.submodule_search_locations:
+        raise typer.BadParameter("recsys_operator is not installed here: say where to write with --out")
+    return Path(spec.submodule_search_locations[0]) / "samples"
+
+
+@app.command()
+def shop(
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default: the committed samples.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; default: that of the committed sample shop.", min=0)] = None,
+) -> None:
+    """Write the sample shop: products, customers, purchases, and what the best possible ranking scores."""
+    from rich.console import Console
+
+    from recsys_finetune.shop.files import write_shop
+    from recsys_finetune.shop.generate import SEED, generate_shop, report
+
+    folder = out if out is not None else samples_folder() / "shop"
+    console = Console()
+    with console.status("Making the sample shop"):
+        made = generate_shop(SEED if seed is None else seed)
+        figures = report(made)
+        write_shop(made, figures, folder)
+    console.print(f"{folder}: {figures['products']} products, {figures['customers']} customers, ", end="")
+    console.print(f"{figures['purchases']} purchases and {figures['held_out']} held out")
