@@ -1,0 +1,80 @@
+"""What the gateway asks of an inference engine, and the differences between engines in saying it.
+
+Every engine here speaks OpenAI's chat route; each differs in how a JSON schema is asked for, which sampling fields it
+takes, what an overload looks like and how its tokenizer is reached. A dialect holds those differences and does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from recsys_gateway.config import EngineType
+
+Json = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """One chat completion. ``messages`` are (role, content). None leaves the engine's own default.
+
+    ``schema`` is a JSON schema with top-level ``properties`` (TGI refuses others); ``max_tokens`` bounds the answer.
+    """
+
+    messages: Sequence[tuple[str, str]]
+    max_tokens: int
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    schema: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizeRoute:
+    """Where an engine counts tokens: the field of the request that holds the text."""
+
+    path: str
+    field: str
+    options: Json
+
+
+class Dialect(Protocol):
+    """One engine's way of speaking. ``metrics_path`` is None where the engine has none."""
+
+    engine: EngineType
+    health_path: str
+    metrics_path: str | None
+    tokenize: TokenizeRoute | None
+
+    def chat_body(self, model: str, call: ChatCall, *, stream: bool) -> dict[str, object]:
+        """The body of ``POST /v1/chat/completions``."""
+        ...
+
+    def token_count(self, answer: object) -> int:
+        """The number of tokens in the answer of ``tokenize``.
+
+        Raises:
+            ValueError: the answer is not what this engine sends.
+        """
+        ...
+
+    def overloaded(self, status: int, body: str) -> bool:
+        """Whether an error, of a status line or of an event in a stream (status 200), means: too busy, try later."""
+        ...
+
+
+def openai_chat_body(model: str, call: ChatCall, *, stream: bool) -> dict[str, object]:
+    """The fields that every engine takes in the same way; those that are None are left out."""
+    fields: dict[str, object | None] = {
+        "model": model,
+        "messages": [{"role": role, "content": content} for role, content in call.messages],
+        "max_tokens": call.max_tokens,
+        "temperature": call.temperature,
+        "top_p": call.top_p,
+        "seed": call.seed,
+        "stream": stream,
+        "stream_options": {"include_usage": True} if stream else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
