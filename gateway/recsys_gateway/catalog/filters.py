@@ -77,11 +77,11 @@ class AnyOf:
     def expression(self) -> str:
         if not self.values:
             return _MATCHES_NOTHING
-        path, literals = _path(self.field), [_literal(value) for value in self.values]
+        path, literals = _path(self.field), [literal(value) for value in self.values]
         if self.kind is FieldKind.TEXTS:
-            return _either(f"array_contains({path}, {literal})" for literal in literals)
+            return _either(f"array_contains({path}, {value})" for value in literals)
         # A JSON path cannot stand before "in" on Milvus Lite, so equalities are spelt out.
-        return _either(f"{path} == {literal}" for literal in literals)
+        return _either(f"{path} == {value}" for value in literals)
 
     def matches(self, item: Item) -> bool:
         if self.kind is FieldKind.TEXTS:
@@ -99,7 +99,7 @@ class Compared:
     bound: float
 
     def expression(self) -> str:
-        return f"{_path(self.field)} {_SYMBOLS[self.comparison]} {_literal(self.bound)}"
+        return f"{_path(self.field)} {_SYMBOLS[self.comparison]} {literal(self.bound)}"
 
     def matches(self, item: Item) -> bool:
         value = _value(item, self.field)
@@ -217,10 +217,11 @@ def _shown(value: object) -> str:
 
 
 def _path(field: str) -> str:
-    return field if field in _COLUMNS else f"attributes[{_literal(field)}]"
+    return field if field in _COLUMNS else f"attributes[{literal(field)}]"
 
 
-def _literal(value: Scalar) -> str:
+def literal(value: Scalar) -> str:
+    """``value`` as it stands in a Milvus expression."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

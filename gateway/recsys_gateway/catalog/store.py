@@ -1,0 +1,241 @@
+"""The reading side of the catalogue: what the pipeline asks of Milvus while a request waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+from pymilvus import AnnSearchRequest, AsyncMilvusClient, RRFRanker
+from pymilvus.exceptions import ErrorCode, MilvusException
+
+from recsys_gateway.catalog import schema
+from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, literal
+from recsys_gateway.catalog.records import User
+from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user
+from recsys_gateway.config import VectorStore
+
+RRF_CONSTANT = 60
+"""k of reciprocal rank fusion, score = sum of 1 / (k + rank) (Cormack, Clarke, Büttcher, 2009)."""
+
+MIN_DEPTH = 50
+MAX_DEPTH = 1_000
+KEYWORD_CHARACTERS = 4_096
+MAX_KEYS = 1_000
+
+_NOT_LOADED = 101
+_CHANNEL_OPTIONS = {
+    # Milvus may be away for an hour: without a limit gRPC then waits up to two minutes before it looks again.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+}
+
+
+class StoreUnavailable(Exception):
+    """Milvus cannot be asked, or cannot answer; the message says why. A later call may succeed: nothing is kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchRequest:
+    """What one hybrid search looks for. An arm whose input is None or empty is not searched."""
+
+    text: Vector | None
+    keywords: str
+    user_vector: Vector | None
+    filters: Filters
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hit:
+    """An item that was found. ``score`` is the fused one (RRF), higher is better."""
+
+    stored: StoredItem
+    score: float
+
+
+class CatalogStore:
+    """A connection to the catalogue. It connects by itself when it is first asked, and again after a failure.
+
+    Every method raises ``StoreUnavailable``, and none waits longer than the configured timeout.
+    """
+
+    def __init__(self, config: VectorStore) -> None:
+        self._config = config
+        # pymilvus logs each failed call with its expression, which may hold what a customer asked for.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        self._client = AsyncMilvusClient(
+            uri=str(config.uri),
+            token=os.environ.get(config.token_env, "") if config.token_env else "",
+            timeout=config.timeout_seconds,
+            grpc_options=_CHANNEL_OPTIONS,
+            dedicated=True,
+        )
+
+    @classmethod
+    async def connect(cls, config: VectorStore) -> CatalogStore:
+        """A store whose catalogue answered.
+
+        Raises:
+            StoreUnavailable: there is no Milvus at the address, or no catalogue in it.
+        """
+        store = cls(config)
+        try:
+            await store.fields()
+        except StoreUnavailable:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def user(self, user_id: str) -> User | None:
+        """The user with the latest items of the history, oldest first; None: not known."""
+        rows = await self._rows(schema.USERS, [user_id], schema.USER_FIELDS)
+        return stored_user(rows[0]) if rows else None
+
+    async def items(self, ids: Iterable[str]) -> dict[str, StoredItem]:
+        """The items that the catalogue has among ``ids``, by id, in the order of ``ids``."""
+        wanted = list(dict.fromkeys(ids))
+        found: dict[str, StoredItem] = {}
+        for start in range(0, len(wanted), MAX_KEYS):
+            rows = await self._rows(schema.ITEMS, wanted[start : start + MAX_KEYS], schema.ITEM_FIELDS)
+            found |= {row["id"]: stored_item(row) for row in rows}
+        return {item_id: found[item_id] for item_id in wanted if item_id in found}
+
+    async def search(self, request: SearchRequest) -> list[Hit]:
+        """Items in stock that pass the filters, best first, by one hybrid search over the arms that are given.
+
+        No arm given: nothing is found (``popular`` is for that).
+        """
+        arms = _arms(request)
+        if not arms:
+            return []
+        (hits,) = await self._call(
+            "hybrid_search",
+            schema.ITEMS,
+            reqs=arms,
+            ranker=RRFRanker(RRF_CONSTANT),
+            limit=request.limit,
+            output_fields=list(schema.ITEM_FIELDS),
+        )
+        return [Hit(stored_item({**hit["entity"], "id": hit["id"]}), float(hit["distance"])) for hit in hits]
+
+    async def popular(self, limit: int, filters: Filters = NO_FILTERS) -> list[StoredItem]:
+        """Items in stock that pass ``filters``, those with most events first.
+
+        Where filters leave fewer than ``limit`` of the list that the loader wrote, others that pass follow.
+        """
+        ranked = await self.items(await self._fact("popular", []))
+        chosen = [stored for stored in ranked.values() if stored.item.in_stock and filters.matches(stored.item)]
+        if len(chosen) < limit and filters != NO_FILTERS:
+            rows = await self._call(
+                "query",
+                schema.ITEMS,
+                filter=_in_stock_and(filters),
+                output_fields=list(schema.ITEM_FIELDS),
+                limit=limit,
+            )
+            chosen += [stored_item(row) for row in rows if row["id"] not in ranked]
+        return chosen[:limit]
+
+    async def fields(self) -> Mapping[str, FieldKind]:
+        """The fields that filters may use, with what they hold."""
+        attributes = await self._fact("fields", {})
+        return {**{name: FieldKind(kind) for name, kind in attributes.items()}, **ITEM_FIELDS}
+
+    async def _fact(self, name: str, default: Any) -> Any:
+        rows = await self._rows(schema.CATALOG, [name], ("value",))
+        return rows[0]["value"] if rows else default
+
+    async def _rows(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows by key. Keys that no catalogue can hold (too long, no valid Unicode) are not asked for."""
+        keys = [literal(key) for key in ids if _is_key(key)]
+        if not keys:
+            return []
+        rows: list[dict[str, Any]] = await self._call(
+            "query", collection, filter=f"id in [{', '.join(keys)}]", output_fields=list(fields)
+        )
+        return rows
+
+    async def _call(self, method: str, collection: str, **arguments: Any) -> Any:
+        try:
+            async with asyncio.timeout(self._config.timeout_seconds):
+                return await self._attempt(method, collection, arguments)
+        except TimeoutError:
+            seconds = self._config.timeout_seconds
+            raise StoreUnavailable(f"{self._config.uri}: no answer to {method} within {seconds:g} s") from None
+        except (MilvusException, grpc.RpcError) as error:
+            raise StoreUnavailable(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error
+
+    async def _attempt(self, method: str, collection: str, arguments: Mapping[str, Any]) -> Any:
+        call = getattr(self._client, method)
+        # pymilvus would try again for as long as the timeout lasts: one retry tells a restart from an outage.
+        try:
+            return await call(collection, retry_times=1, **arguments)
+        except MilvusException as error:
+            if error.code != _NOT_LOADED:
+                raise
+        # Milvus Lite comes back from a restart with nothing loaded.
+        await self._client.load_collection(collection, retry_times=1)
+        return await call(collection, retry_times=1, **arguments)
+
+
+def _arms(request: SearchRequest) -> list[AnnSearchRequest]:
+    depth = min(max(MIN_DEPTH, 2 * request.limit), MAX_DEPTH)
+    expression = _in_stock_and(request.filters)
+    words = request.keywords[:KEYWORD_CHARACTERS].encode(errors="replace").decode().strip()
+
+    def arm(data: Any, field: str, metric: str) -> AnnSearchRequest:
+        return AnnSearchRequest([data], field, {"metric_type": metric}, limit=depth, expr=expression)
+
+    arms = []
+    if (text := _direction(request.text)) is not None:
+        arms.append(arm(text, "text", "COSINE"))
+    if words:
+        arms.append(arm(words, "keywords", "BM25"))
+    if (user := _direction(request.user_vector)) is not None:
+        arms.append(arm(user, "collaborative", "COSINE"))
+    return arms
+
+
+def _direction(vector: Vector | None) -> list[float] | None:
+    """The vector as Milvus takes it; None where it points nowhere.
+
+    Raises:
+        ValueError: numbers that are not finite: Milvus would answer with nothing.
+    """
+    if vector is None or not vector.any():
+        return None
+    if not np.isfinite(vector).all():
+        raise ValueError("a search vector holds numbers that are not finite")
+    listed: list[float] = vector.astype(np.float32).tolist()
+    return listed
+
+
+def _in_stock_and(filters: Filters) -> str:
+    return " and ".join(part for part in ("in_stock == true", filters.expression()) if part)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return 0 < len(key.encode()) <= schema.ID_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    """What happened, on one line, without the expression that Milvus repeats in its message."""
+    code = error.code() if isinstance(error, grpc.RpcError) else getattr(error, "code", None)
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return "not reachable"
+    if code == ErrorCode.COLLECTION_NOT_FOUND:
+        return "there is no such collection; load a catalogue first"
+    return f"refused ({code})"
