@@ -60,6 +60,6 @@ def leave_one_out(histories: Mapping[str, Sequence[str]], split: Split) -> list[
     return [Case(user, tuple(items[:-back]), items[-back]) for user, items in histories.items() if len(items) > back]
 
 
-def training_histories(cases: Sequence[Case]) -> dict[str, tuple[str, ...]]:
-    """What may be learnt from when ``cases`` are asked: the histories before their targets, nothing later."""
-    return {case.user: case.history for case in cases}
+def training_histories(histories: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """What may be learnt from, whichever split is asked: every history without its validation and its test item."""
+    return {user: tuple(items[:-2]) for user, items in histories.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from recsys_gateway.catalog.records import Item, User
 
-from recsys_finetune.evaluation.baselines import MarkovChain, MarkovSettings, Popularity
+from recsys_finetune.evaluation.baselines import MarkovChain, Popularity
 from recsys_finetune.evaluation.metrics import ndcg_at, rank_of, recall_at
 from recsys_finetune.evaluation.protocol import Case, Split, leave_one_out, training_histories
 from recsys_finetune.shop.assortment import load_assortment
@@ -21,7 +21,6 @@ SEED = 20_260
 CUSTOMERS = 1000
 MEAN_PURCHASES = 21.0
 K = 10
-DEPTH = 100
 
 Ranker = Callable[[Case], Sequence[str]]
 
@@ -58,7 +57,21 @@ def generate_shop(
 
 
 def report(shop: Shop) -> dict[str, object]:
-    """Counts, and recall and NDCG at 10 of the optimum, of popularity and of a plain Markov chain, by split."""
+    """Counts, and recall and NDCG at 10 of the optimum, of a Markov chain and of popularity, by split."""
+    histories, catalogue = shop.histories(), [item.id for item in shop.items]
+    markov = MarkovChain.choose(histories, catalogue)
+    popularity = Popularity.fit(training_histories(histories), catalogue)
+    rows = {customer.id: row for customer, row in zip(shop.customers, shop.purchases, strict=True)}
+
+    def optimum(case: Case) -> list[str]:
+        return [catalogue[i] for i in best_ranking(shop.law, rows[case.user], len(case.history), K)]
+
+    rankers: dict[str, Ranker] = {
+        "optimum": optimum,
+        "markov": lambda case: markov.rank(case.history, K),
+        "popularity": lambda case: popularity.rank(case.history, K),
+    }
+    splits = {split: leave_one_out(histories, split) for split in (Split.TEST, Split.VALIDATION)}
     return {
         "seed": shop.seed,
         "products": len(shop.items),
@@ -66,25 +79,10 @@ def report(shop: Shop) -> dict[str, object]:
         "purchases": sum(len(row) - 1 for row in shop.purchases),
         "held_out": len(shop.purchases),
         "out_of_stock": sum(not item.in_stock for item in shop.items),
-        **{split.value: _scores(shop, split) for split in (Split.TEST, Split.VALIDATION)},
-    }
-
-
-def _scores(shop: Shop, split: Split) -> dict[str, dict[str, float]]:
-    cases = leave_one_out(shop.histories(), split)
-    known = training_histories(cases)
-    catalogue = [item.id for item in shop.items]
-    rows = {customer.id: row for customer, row in zip(shop.customers, shop.purchases, strict=True)}
-    popularity = Popularity.fit(known, catalogue)
-    markov = MarkovChain.fit(known, catalogue, MarkovSettings())
-
-    def optimum(case: Case) -> list[str]:
-        return [catalogue[i] for i in best_ranking(shop.law, rows[case.user], len(case.history), DEPTH)]
-
-    return {
-        "optimum": _score(cases, optimum),
-        "markov": _score(cases, lambda case: markov.rank(case.history, DEPTH)),
-        "popularity": _score(cases, lambda case: popularity.rank(case.history, DEPTH)),
+        **{
+            split.value: {name: _score(cases, ranker) for name, ranker in rankers.items()}
+            for split, cases in splits.items()
+        },
     }
 
 
