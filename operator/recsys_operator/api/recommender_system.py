@@ -1,0 +1,102 @@
+"""The custom resource ``recsys.io/v1alpha1`` RecommenderSystem (design.md, section 3), and how a file of it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+from recsys_gateway.catalog.source import CatalogSource
+from recsys_gateway.config import Frozen, Recommendation, describe
+
+from recsys_operator.api.models import Models
+from recsys_operator.api.platform import FineTuning, Gateway, ModelCache, Monitoring, NetworkPolicy, Prometheus
+from recsys_operator.api.retrieval import Embedder, VectorStore
+from recsys_operator.api.status import RecommenderSystemStatus
+from recsys_operator.api.workload import LocalObjectReference
+
+KIND = "RecommenderSystem"
+
+
+class ResourceError(ValueError):
+    """A resource that cannot be used. ``str()`` is one line a problem, each with the file and the field's path."""
+
+
+class DeletionPolicy(StrEnum):
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class RecommenderSystemSpec(Frozen):
+    """What a team asks for."""
+
+    paused: bool = Field(default=False, description="The operator leaves the system alone while this is true.")
+    deletion_policy: DeletionPolicy = Field(
+        default=DeletionPolicy.RETAIN, description="What becomes of the volumes of vector store and model cache."
+    )
+    image_registry: str = Field(default="", description="Replaces the registry of every image.")
+    image_pull_secrets: tuple[LocalObjectReference, ...] = Field(default=(), description="For that registry.")
+    prometheus: Prometheus | None = Field(default=None, description="Source of metrics and trigger of autoscaling.")
+    catalog: CatalogSource = Field(description="Items, users and interactions.")
+    models: Models = Field(description="The language models.")
+    embedder: Embedder = Field(description="The text encoder.")
+    vector_store: VectorStore = Field(description="Milvus.")
+    gateway: Gateway = Field(default=Gateway(), description="The HTTP API.")
+    recommendation: Recommendation = Field(default=Recommendation(), description="Defaults of an answer.")
+    fine_tuning: FineTuning = Field(default=FineTuning(), description="Training of the tuned model.")
+    model_cache: ModelCache | None = Field(default=None, description="Volume of the models' files.")
+    monitoring: Monitoring = Field(default=Monitoring(), description="Alerts and dashboards.")
+    network_policy: NetworkPolicy = Field(default=NetworkPolicy(), description="Who may reach whom.")
+
+
+class Metadata(Frozen):
+    """The parts of an object's metadata that recsys reads; what else a cluster puts there is kept out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=40)] = Field(
+        description="At most 40 characters, so that the names of children fit."
+    )
+    namespace: str | None = Field(default=None, description="Where it lives in a cluster.")
+    uid: str | None = Field(default=None, description="Given by the cluster.")
+    generation: int | None = Field(default=None, description="Counts the changes of spec.")
+
+
+class RecommenderSystem(Frozen):
+    """One recommender over one catalogue."""
+
+    api_version: Literal["recsys.io/v1alpha1"] = Field(description="Version of this schema.")
+    kind: Literal["RecommenderSystem"] = Field(description="Name of this schema.")
+    metadata: Metadata = Field(description="Name and place.")
+    spec: RecommenderSystemSpec = Field(description="What is asked for.")
+    status: RecommenderSystemStatus | None = Field(default=None, description="What is there.")
+
+
+def load_resource(path: Path) -> RecommenderSystem:
+    """The one RecommenderSystem among the YAML documents in the file at ``path``.
+
+    Raises:
+        ResourceError: the file is absent, is no YAML, holds no or several of them, or a field is wrong.
+    """
+    found = [document for document in _documents(path) if isinstance(document, dict) and document.get("kind") == KIND]
+    if len(found) != 1:
+        raise ResourceError(f"{path}: {len(found) or 'no'} documents of kind {KIND}, one is wanted")
+    try:
+        return RecommenderSystem.model_validate(found[0])
+    except ValidationError as error:
+        raise ResourceError("\n".join(f"{path}: {line}" for line in describe(error).splitlines())) from None
+
+
+def _documents(path: Path) -> Iterator[object]:
+    try:
+        yield from yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResourceError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ResourceError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResourceError(f"{path}: not YAML: {' '.join(str(error).split())}") from None

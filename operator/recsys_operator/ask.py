@@ -1,0 +1,171 @@
+"""`recsys ask`: one question to a running gateway, and its answer on the screen."""
+
+from __future__ import annotations
+
+import json
+import math
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+TIMEOUT_SECONDS = 120
+
+
+class AskError(RuntimeError):
+    """No answer; the message says why in one line. ``body`` is what the gateway sent, if it sent anything."""
+
+    def __init__(self, message: str, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.body = body
+
+
+def parse_filters(given: Sequence[str]) -> dict[str, object]:
+    """``FIELD=VALUE`` texts as the gateway's filters.
+
+    A value is a number, true or false where it reads so, else text; ``LOW..HIGH`` is a range with either end left out
+    at will; a field that is given twice may have either value.
+
+    Raises:
+        ValueError: a text has no ``=`` or no field.
+    """
+    values: dict[str, list[object]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"{text}: expected FIELD=VALUE, such as brand=Northwind or price=20..80")
+        values.setdefault(name.strip(), []).append(_filter_value(value))
+    return {name: found[0] if len(found) == 1 else {"in": found} for name, found in values.items()}
+
+
+def _filter_value(text: str) -> object:
+    low, dots, high = text.partition("..")
+    bounds = {"gte": _scalar(low), "lte": _scalar(high)}
+    if dots and all(isinstance(bound, int | float) or bound == "" for bound in bounds.values()) and (low or high):
+        return {name: bound for name, bound in bounds.items() if bound != ""}
+    return _scalar(text)
+
+
+def _scalar(text: str) -> object:
+    """``80`` and ``true`` are themselves; everything else, NaN too, is text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)) else text
+
+
+def ask(url: str, request: Mapping[str, object]) -> bytes:
+    """The body of the gateway's answer, as it came.
+
+    Raises:
+        AskError: no gateway is there, or it refused.
+    """
+    call = urllib.request.Request(  # noqa: S310 - the user's own address
+        f"{url.rstrip('/')}/v1/recommendations",
+        data=json.dumps(request).encode(),
+        headers={"content-type": "application/json", "accept": "application/json"},
+    )
+    try:
+        # Straight to the gateway: a proxy of the environment knows nothing of 127.0.0.1.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(call, timeout=TIMEOUT_SECONDS) as response:
+            body: bytes = response.read()
+            return body
+    except urllib.error.HTTPError as error:
+        refusal = error.read()
+        raise AskError(f"{url}: {_problem(refusal, f'HTTP {error.code}')}", refusal) from None
+    except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise AskError(f"{url}: no gateway answers there ({reason}); start one with: recsys up") from None
+
+
+def _problem(body: bytes, otherwise: str) -> str:
+    """Title and detail of an RFC 9457 problem."""
+    try:
+        problem = json.loads(body)
+        return ": ".join(str(problem[part]) for part in ("title", "detail") if problem.get(part)) or otherwise
+    except (ValueError, AttributeError):
+        return otherwise
+
+
+def show(console: Console, body: bytes) -> None:
+    """Print an answer for people.
+
+    Raises:
+        AskError: it is not an answer of ``/v1/recommendations``.
+    """
+    try:
+        answer = json.loads(body)
+        lines = list(_summary(answer))
+        table = _table(answer["items"])
+        sentence = str(answer.get("answer") or "")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AskError(f"not an answer of a recsys gateway: {type(error).__name__} {error}", body) from None
+    console.print(table)
+    if sentence:
+        console.print(f"\n{escape(sentence)}\n", highlight=False)
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def _table(items: Sequence[Mapping[str, Any]]) -> Table:
+    priced = any(item.get("price") is not None for item in items)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("id", style="cyan", no_wrap=True)
+    table.add_column("title", style="bold", overflow="fold")
+    if priced:
+        table.add_column("price", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("why", overflow="fold")
+    table.add_column("confirmed by", style="dim", overflow="fold")
+    for number, item in enumerate(items, 1):
+        price = [f"{item['price']:.2f}" if item.get("price") is not None else ""] if priced else []
+        confirmed = ", ".join(item.get("confirmed_by") or ())
+        reason = str(item.get("reason") or "")
+        cells = [str(item["id"]), str(item["title"]), *price, f"{item['score']:.3f}", reason, confirmed]
+        table.add_row(str(number), *map(escape, cells))
+    return table
+
+
+def _summary(answer: Mapping[str, Any]) -> Iterator[str]:
+    ild, tokens, timings = answer.get("ild") or {}, answer.get("tokens") or {}, answer.get("timings_ms") or {}
+    if not answer["items"]:
+        yield "[yellow]No item fits.[/]"
+    parts = []
+    if ild:
+        parts.append("diversity (ILD) " + ", ".join(f"{name} {value:.2f}" for name, value in ild.items()))
+    if tokens:
+        parts.append(_tokens(tokens))
+    if parts:
+        yield f"[dim]{' · '.join(parts)}[/]"
+    if timings:
+        yield f"[dim]ms: {' · '.join(f'{escape(str(name))} {value:.0f}' for name, value in timings.items())}[/]"
+    if answer.get("degraded"):
+        yield f"[yellow]degraded: {escape('; '.join(map(_reason, answer['degraded'])))}[/]"
+    if samples := _samples(answer):
+        yield f"[dim](sample models: {escape(', '.join(samples))})[/]"
+
+
+def _tokens(tokens: Mapping[str, Any]) -> str:
+    prompt, completion, plain = (tokens.get(name) or 0 for name in ("prompt", "completion", "plain_prompt"))
+    text = f"tokens {prompt} + {completion}"
+    if plain > 0:
+        text += f", plain prompt {plain} ({1 - prompt / plain:.0%} saved)"
+    return text
+
+
+def _reason(entry: object) -> str:
+    if isinstance(entry, dict):
+        return ": ".join(str(entry[name]) for name in ("stage", "reason", "detail") if entry.get(name))
+    return str(entry)
+
+
+def _samples(answer: Mapping[str, Any]) -> list[str]:
+    models = answer.get("models") or ()
+    return [str(model["name"]) for model in models if isinstance(model, dict) and model.get("sample")]

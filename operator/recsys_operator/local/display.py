@@ -1,0 +1,65 @@
+"""What `recsys up` shows while a system starts: a line a process, a bar for the catalogue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from recsys_operator.local.state import LocalState, ProcessState, ProcessStatus
+
+LABELS: Mapping[str, str] = {
+    "milvus": "vector store (Milvus Lite)",
+    "engine-tuned": "tuned model (llama.cpp)",
+    "engine-base": "base model (llama.cpp)",
+    "gateway": "gateway",
+}
+
+
+class StartDisplay:
+    """Live bars on a terminal; elsewhere one plain line for each thing that is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._done: set[str] = set()
+        self._begin = time.monotonic()
+
+    def start(self) -> None:
+        self._progress.start()
+
+    def stop(self) -> None:
+        """Leave what is shown on the screen; stopping twice does no harm."""
+        self._progress.stop()
+
+    def show(self, state: LocalState) -> None:
+        """Bring the display up to ``state``."""
+        self._show_processes(state.processes)
+        if state.catalog_total:
+            self._show_line("catalogue", "catalogue: items embedded", state.catalog_done, state.catalog_total)
+
+    def _show_processes(self, processes: Sequence[ProcessState]) -> None:
+        for process in processes:
+            ready = process.status is ProcessStatus.READY
+            self._show_line(process.name, LABELS.get(process.name, process.name), int(ready), 1)
+
+    def _show_line(self, key: str, label: str, done: int, total: int) -> None:
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(label, total=total)
+        self._progress.update(self._tasks[key], completed=done, total=total)
+        if done >= total and key not in self._done:
+            self._done.add(key)
+            if not self._console.is_terminal:
+                elapsed = time.monotonic() - self._begin
+                self._console.print(f"{label}: ready ({elapsed:.1f} s)", highlight=False)

@@ -1,0 +1,57 @@
+"""A language model served by llama.cpp's HTTP server: ``python -m recsys_operator.local.engine_process --model …``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+WARNINGS_ONLY = 1
+"""llama.cpp's verbosity: at its default the server logs every request."""
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    arguments = _parse(sys.argv[1:])
+    # Imported after the arguments are known to be good: it loads the inference libraries.
+    from xllamacpp import CommonParams, Server
+
+    parameters = CommonParams()
+    parameters.model.path = str(arguments.model)
+    parameters.model_alias = {arguments.alias}
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = arguments.port
+    parameters.n_parallel = arguments.slots
+    parameters.n_ctx = arguments.slots * arguments.context
+    parameters.fit_params = False
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = arguments.threads
+    parameters.use_jinja = True
+    parameters.endpoint_metrics = True
+    parameters.endpoint_slots = False
+    parameters.ui = False
+    parameters.verbosity = WARNINGS_ONLY
+    signals = {signal.SIGTERM, signal.SIGINT}
+    # Blocked before llama.cpp makes its threads, so that the signal waits for sigwait below.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    server = Server(parameters)
+    print(f"{arguments.alias}: {arguments.model} on {server.listening_address}", flush=True)  # noqa: T201
+    signal.sigwait(signals)
+    # llama.cpp's destructor waits for every open stream; a stop must not.
+    os._exit(0)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--alias", required=True, help="name that /v1/models shows")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--slots", type=int, default=2, help="sequences that run at once")
+    parser.add_argument("--context", type=int, default=4096, help="tokens of one sequence")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

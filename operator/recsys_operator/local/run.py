@@ -1,0 +1,91 @@
+"""`recsys up` from the first process to the last: start, load, serve until a signal, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from recsys_operator.local.catalog_job import CatalogEvent, CatalogJob, Embedded, load_in_child
+from recsys_operator.local.plan import LocalPlan
+from recsys_operator.local.state import DataDirectory, LocalState, ProcessState
+from recsys_operator.local.supervisor import Supervisor
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(slots=True)
+class LocalRun:
+    """One life of a local system. ``shown`` gets every new state, ``when_ready`` runs once, in a thread."""
+
+    plan: LocalPlan
+    directory: DataDirectory
+    state: LocalState
+    shown: Callable[[LocalState], None]
+    when_ready: Callable[[LocalState], None]
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Return after a signal has stopped everything.
+
+        Raises:
+            StartError, CatalogError: it did not come up; everything is stopped all the same.
+        """
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self._stop.set)
+        supervisor = Supervisor(self._processes_changed)
+        stopped = asyncio.create_task(self._stop.wait())
+        life = asyncio.create_task(self._live(supervisor))
+        try:
+            await asyncio.wait({life, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if life.done():
+                life.result()
+            self._update(phase="stopping", ready=False)
+        finally:
+            for task in (life, stopped):
+                task.cancel()
+            await asyncio.gather(life, stopped, return_exceptions=True)
+            await supervisor.stop()
+
+    async def _live(self, supervisor: Supervisor) -> None:
+        self._update(phase="starting the models and the vector store")
+        await supervisor.start(self.plan.backing)
+        self._update(phase="loading the catalogue")
+        await load_in_child(self._job(), self.directory.log("catalog"), self._loading)
+        self._update(phase="starting the gateway")
+        write_config(self.plan, self.directory.gateway_config)
+        await supervisor.start([self.plan.gateway])
+        self._update(phase="ready", ready=True)
+        await asyncio.to_thread(self.when_ready, self.state)
+        await self._stop.wait()
+
+    def _job(self) -> CatalogJob:
+        config = self.plan.config
+        assert config.vector_store is not None, "every plan has both"  # noqa: S101
+        assert config.embedder is not None, "every plan has both"  # noqa: S101
+        return CatalogJob(source=self.plan.catalog, vector_store=config.vector_store, embedder=config.embedder)
+
+    def _loading(self, event: CatalogEvent) -> None:
+        if isinstance(event, Embedded):
+            self._update(catalog_done=event.done, catalog_total=event.total)
+
+    def _processes_changed(self, processes: tuple[ProcessState, ...]) -> None:
+        self._update(processes=processes)
+
+    def _update(self, **changes: object) -> None:
+        self.state = self.state.model_copy(update=changes)
+        self.directory.write(self.state)
+        self.shown(self.state)
+
+
+def write_config(plan: LocalPlan, path: Path) -> None:
+    """The gateway's configuration, as YAML in the resource's own spelling."""
+    document = plan.config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,162 @@
+"""`recsys up`: in the foreground, or as a process of its own with --detach."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from recsys_operator.api.recommender_system import ResourceError
+from recsys_operator.ask import AskError, ask, show
+from recsys_operator.local.catalog_job import CatalogError
+from recsys_operator.local.child import StartError
+from recsys_operator.local.display import StartDisplay
+from recsys_operator.local.plan import LocalPlan, reachable
+from recsys_operator.local.ports import PortInUseError, require_free
+from recsys_operator.local.prepare import UpOptions, prepare, read_system
+from recsys_operator.local.run import LocalRun
+from recsys_operator.local.state import AlreadyRunningError, DataDirectory, LocalState, Lock
+
+POLL_SECONDS = 0.1
+UP_LOG = "up"
+
+UpError = (ResourceError, PortInUseError, AlreadyRunningError, StartError, CatalogError)
+"""What `up` can fail with; each says in a line or two what to do."""
+
+
+def up(options: UpOptions, directory: DataDirectory, question: str | None, console: Console) -> None:
+    """Start the system, serve until a signal, stop it.
+
+    Raises:
+        one of UpError.
+    """
+    system = read_system(options)
+    with Lock(directory):
+        url = f"http://{reachable(options.host)}:{options.port}"
+        state = LocalState(pid=os.getpid(), system=system.metadata.name, url=url)
+        directory.write(state)
+        try:
+            require_free(options.host, options.port)
+            plan = prepare(system, options, directory)
+            _serve(plan, directory, state, question, console)
+        except UpError as error:
+            directory.write(state.model_copy(update={"error": str(error)}))
+            raise
+        directory.clear()
+    console.print("Stopped: no process is left.", highlight=False)
+
+
+def _serve(
+    plan: LocalPlan, directory: DataDirectory, state: LocalState, question: str | None, console: Console
+) -> None:
+    console.print(f"[bold]{escape(state.system)}[/] in {escape(str(directory.path))}", highlight=False)
+    for note in plan.notes:
+        console.print(escape(note), style="dim", highlight=False, soft_wrap=True)
+    display = StartDisplay(console)
+
+    def ready(reached: LocalState) -> None:
+        display.stop()
+        if question is not None:
+            answer(question, reached.url, console)
+        console.print(_invitation(reached.url, directory), highlight=False, soft_wrap=True)
+        console.print("Ctrl-C stops it.", style="dim")
+
+    started = state.model_copy(update={"models": plan.models, "vector_store": plan.vector_store})
+    try:
+        display.start()
+        asyncio.run(LocalRun(plan, directory, started, display.show, ready).run())
+    finally:
+        display.stop()
+
+
+def answer(question: str, url: str, console: Console) -> None:
+    """Ask and show; a refusal is shown too: the system runs on."""
+    console.print(f"\n[bold]{escape(question)}[/]\n", highlight=False)
+    try:
+        show(console, ask(url, {"query": question}))
+    except AskError as error:
+        console.print(f"[yellow]{escape(str(error))}[/]", highlight=False)
+
+
+def _invitation(url: str, directory: DataDirectory) -> str:
+    recsys = program()
+    where = "" if directory.path == Path(".recsys") else f" --data-dir {shlex.quote(str(directory.path))}"
+    body = '{"query": "a light jacket for rainy hikes"}'
+    return (
+        f"\nServing on [bold]{url}[/] · try in another shell:\n"
+        f'  {recsys} ask "a light jacket for rainy hikes"{where}\n'
+        f"  curl -s {url}/v1/recommendations -H 'content-type: application/json' -d '{body}'\n"
+        f"  {recsys} status{where}\n"
+    )
+
+
+def program() -> str:
+    """How the user types this program: its name where the PATH leads to it, else its path."""
+    given = Path(sys.argv[0])
+    if given.suffix == ".py":
+        return "recsys"
+    found = shutil.which(given.name)
+    return given.name if found is not None and Path(found).resolve() == given.resolve() else str(given)
+
+
+def detach(options: UpOptions, directory: DataDirectory, console: Console) -> None:
+    """Run `recsys up` as a process of its own and return when it is ready.
+
+    Raises:
+        StartError: it ended before that; the message is its own.
+    """
+    if (running := directory.running_state()) is not None:
+        raise AlreadyRunningError(f"{directory.path}: recsys already runs here (pid {running.pid}, {running.url})")
+    directory.logs.mkdir(parents=True, exist_ok=True)
+    with directory.log(UP_LOG).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "recsys_operator.cli", "up", *_arguments(options, directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    display = StartDisplay(console)
+    try:
+        display.start()
+        state = _wait_until_ready(process, directory, display.show)
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+    finally:
+        display.stop()
+    console.print(_invitation(state.url, directory), highlight=False, soft_wrap=True)
+
+
+def _arguments(options: UpOptions, directory: DataDirectory) -> list[str]:
+    arguments = ["--file", str(options.file), "--host", options.host, "--port", str(options.port)]
+    arguments += ["--data-dir", str(directory.path)]
+    for name, value in (("--base", options.base), ("--tuned", options.tuned)):
+        arguments += [] if value is None else [name, value]
+    return arguments
+
+
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], directory: DataDirectory, shown: Callable[[LocalState], None]
+) -> LocalState:
+    while process.poll() is None:
+        state = directory.last_state()
+        if state is not None and state.pid == process.pid:
+            shown(state)
+            if state.ready:
+                return state
+        time.sleep(POLL_SECONDS)
+    log = directory.log(UP_LOG)
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    raise StartError("\n".join(said[-5:]) or f"recsys up ended with exit code {process.returncode} (log: {log})")
