@@ -11,6 +11,8 @@ from typing import Any
 
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
+from recsys_gateway.catalog.collaborative import RANK
+
 SCHEMA_VERSION = 1
 """Written with the catalogue. A store of another version is rebuilt by the loader, except for its interactions."""
 
@@ -19,7 +21,7 @@ USERS = "users"
 INTERACTIONS = "interactions"
 CATALOG = "catalog"
 
-COLLABORATIVE_DIMENSION = 64
+COLLABORATIVE_DIMENSION = 2 * RANK
 HISTORY_LENGTH = 100
 """Latest items kept with a user."""
 
@@ -86,10 +88,9 @@ def create_items(client: Any, dimension: int, timeout: float) -> None:
             output_field_names=["keywords"],
         )
     )
-    # FLAT is exact, and what Milvus Lite does whatever it is told; AUTOINDEX lets Milvus choose.
     indexes = MilvusClient.prepare_index_params()
     indexes.add_index("text", index_type="AUTOINDEX", metric_type="COSINE")
-    indexes.add_index("collaborative", index_type="AUTOINDEX", metric_type="COSINE")
+    indexes.add_index("collaborative", index_type="AUTOINDEX", metric_type="IP")
     indexes.add_index("keywords", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
     client.create_collection(ITEMS, schema=schema, index_params=indexes, timeout=timeout)
 

@@ -202,7 +202,7 @@ def _arms(request: SearchRequest) -> list[AnnSearchRequest]:
     if words:
         arms.append(arm(words, "keywords", "BM25"))
     if (user := _direction(request.user_vector)) is not None:
-        arms.append(arm(user, "collaborative", "COSINE"))
+        arms.append(arm(user, "collaborative", "IP"))
     return arms
 
 
