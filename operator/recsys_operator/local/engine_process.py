@@ -35,7 +35,11 @@ def main() -> None:
     signals = {signal.SIGTERM, signal.SIGINT}
     # Blocked before llama.cpp makes its threads, so that the signal waits for sigwait below.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    server = Server(parameters)
+    try:
+        server = Server(parameters)
+    except RuntimeError:
+        # Its own reason went to stderr already; this is the line that `recsys up` shows.
+        sys.exit(f"llama.cpp cannot serve {arguments.model}: is it the whole GGUF file of a language model?")
     print(f"{arguments.alias}: {arguments.model} on {server.listening_address}", flush=True)  # noqa: T201
     signal.sigwait(signals)
     # llama.cpp's destructor waits for every open stream; a stop must not.
