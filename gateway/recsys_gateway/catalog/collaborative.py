@@ -28,7 +28,6 @@ RECENT_ITEMS = 20
 RECENCY = 0.75
 """Weight of an item of the history over the one after it."""
 
-_DENSE_LIMIT = 512
 _TINY = 1e-12
 
 
@@ -91,7 +90,7 @@ def _truncated_svd(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The largest ``rank`` singular triplets: left [n, rank], values descending, right [n, rank]; signs are fixed."""
     size = matrix.shape[0]
-    if size <= max(_DENSE_LIMIT, rank + 1):
+    if rank > size - 2:  # ARPACK finds fewer than there are
         left, values, right = np.linalg.svd(matrix.toarray(), full_matrices=False)
     else:
         # A fixed start makes the iteration, and so the vectors, repeatable.
