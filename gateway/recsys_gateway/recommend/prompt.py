@@ -116,11 +116,11 @@ class RankPromptBuilder:
         return [RANK_SYSTEM, f"Customer: {traits or 'unknown'}", f"Request: {excerpt(self.query.text, self.keywords)}"]
 
     def pieces(self) -> list[str]:
-        """Every text that the budget and the plain prompt are counted from."""
+        """Every text that the budget is counted from."""
         lines = [*self._frame(), *map(short_line, self._history)]
         for item in self._shown:
-            lines += [short_line(item), detailed_line(item, self.keywords.terms), full_line(item)]
-        return [*lines, one_line(self.query.text, 100_000)]
+            lines += [short_line(item), detailed_line(item, self.keywords.terms)]
+        return lines
 
     def build(self, count: TokenCounter) -> RankPrompt:
         """The prompt within the budget; ``count`` gives the tokens of each of ``pieces``."""
@@ -163,9 +163,7 @@ def rank_messages(
     return Message("system", RANK_SYSTEM), Message("user", body)
 
 
-def narrate_messages(
-    request: str, items: Sequence[Item], terms: Sequence[str], language: str
-) -> tuple[Message, ...]:
+def narrate_messages(request: str, items: Sequence[Item], terms: Sequence[str], language: str) -> tuple[Message, ...]:
     """The narration prompt: ``items`` are numbered from 1, as the sentence is to name them."""
     lines = [
         " | ".join([f"[{number}] {one_line(item.title, TITLE_CHARACTERS)}", *_details(item, terms, price=False)])

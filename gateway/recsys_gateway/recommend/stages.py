@@ -1,12 +1,12 @@
 """What each stage of the pipeline hands to the next (design.md, section 4). Values only: no behaviour, no I/O.
 
-    Query -> Keywords -> Retrieval -> RankPrompt -> Ranking -> Verified -> Slate -> Narration
+Query -> Keywords -> Retrieval -> RankPrompt -> Ranking -> Verified -> Slate -> Narration
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -76,26 +76,46 @@ class Keywords:
     language: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Signals:
+    """What retrieval searched with: the query's vector and key words, the user's vector; both vectors of unit length.
+
+    ``popular``: it is among the popular items that was searched.
+    """
+
+    query_vector: Vector | None = None
+    terms: tuple[str, ...] = ()
+    user_vector: Vector | None = None
+    popular: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """An item that retrieval found. ``score`` is the fused one (RRF).
+    """An item that retrieval found. ``score`` is the fused one (RRF); ``vector`` its text vector, unit length
+    (empty where candidates are only written into a prompt, as in training).
 
     ``evidence`` says why: cosine to the query (text), share of the key words that its document holds (keywords),
-    cosine to the user's vector (history), share of all purchases (popular); an arm that was not searched is absent.
+    cosine to the user's vector (history), share of all events (popular); an arm that was not searched is absent.
     """
 
     item: Item
     score: float
     evidence: Mapping[Arm, float]
+    vector: Vector = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Retrieval:
-    """Candidates, best first; the user as the store knows it (None: cold) with the history's items, oldest first."""
+    """Candidates, best first; the user as the store knows it (None: cold) with the history's items, oldest first.
+
+    ``seen`` holds what must not be shown: the ids of the whole history, where the request excludes them.
+    """
 
     candidates: tuple[Candidate, ...]
     user: User | None
     history: tuple[Item, ...]
+    signals: Signals = Signals()
+    seen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +167,18 @@ class Rejection(StrEnum):
     SEEN = "seen"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VerifiedItem:
-    """An item that the store holds and the request allows. ``vector`` is its text vector, unit length."""
+    """An item that the store holds and the request allows. ``vector`` is its text vector, unit length.
+
+    ``confirmed_by`` names what speaks for it: ``tuned`` and the arms of retrieval, whose numbers are in ``evidence``.
+    """
 
     item: Item
     score: float
     confirmed_by: tuple[str, ...]
     vector: Vector
+    evidence: Mapping[Arm, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

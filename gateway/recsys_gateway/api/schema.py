@@ -1,0 +1,149 @@
+"""The bodies of ``POST /v1/recommendations`` (design.md, section 10)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from recsys_gateway.config import RankingMode
+
+MAX_QUERY = 10_000
+MAX_FILTERS = 32
+MAX_SEED = 2**31 - 1
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+
+_EXAMPLES: list[JsonValue] = [
+    {"query": "a light jacket for rainy hikes", "user_id": "17", "k": 5},
+    {"query": "비 오는 날 등산용 재킷", "filters": {"price": {"lte": 150}, "categories": "Jackets"}, "narrate": False},
+    {"user_id": "17", "k": 10, "diversity": {"target_ild": 0.8}, "seed": 7, "stream": True},
+]
+
+
+class Strict(BaseModel):
+    """Fields that do not exist are refused: a misspelt one would otherwise do nothing, silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DiversityRequest(Strict):
+    """Either the lambda of maximal marginal relevance (1: relevance alone), or the cosine ILD to come close to."""
+
+    mmr_lambda: Annotated[Number | None, Field(alias="lambda", ge=0, le=1)] = None
+    target_ild: Annotated[Number | None, Field(ge=0, le=1)] = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.mmr_lambda is not None and self.target_ild is not None:
+            raise ValueError("lambda and target_ild exclude each other")
+        return self
+
+
+class RecommendationRequest(Strict):
+    """A question, a customer, or both. Without either, popular items come."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": _EXAMPLES})
+
+    query: str = Field(default="", max_length=MAX_QUERY, description="In the customer's own words.")
+    user_id: Id | None = Field(default=None, description="One that is not known is a cold customer, no error.")
+    k: Annotated[int | None, Field(strict=True, ge=1, le=100, description="Items to answer.")] = None
+    filters: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=MAX_FILTERS,
+        description="field: value, or field: {gte, lte, gt, lt, in: [...]}; joined by and.",
+    )
+    mode: RankingMode | None = Field(default=None, description="How the tuned model makes its list.")
+    temperature: Annotated[Number | None, Field(ge=0, le=5)] = None
+    top_k: Annotated[int | None, Field(strict=True, ge=1, le=100_000)] = None
+    top_p: Annotated[Number | None, Field(gt=0, le=1)] = None
+    diversity: DiversityRequest = DiversityRequest()
+    seed: Annotated[int | None, Field(strict=True, ge=0, le=MAX_SEED)] = Field(
+        default=None, description="The same request with the same seed gives the same answer; absent: drawn, and told."
+    )
+    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")] | None = Field(
+        default=None, description="ISO 639-1, of the sentence and the reasons; absent: the language of the query."
+    )
+    narrate: Flag = Field(default=True, description="Whether the base model writes a sentence.")
+    exclude_seen: Flag = Field(default=True, description="Leave out what the customer's history holds.")
+    stream: Flag = Field(default=False, description="Answer as server-sent events: items, delta, done, error.")
+    explain: Flag = Field(default=False, description="Add how the answer came about.")
+    history: list[Id] | None = Field(
+        default=None, max_length=100, description="Item ids, oldest first; takes the place of the stored history."
+    )
+
+
+class ItemAnswer(BaseModel):
+    id: str
+    title: str
+    score: float = Field(description="Higher is better; the order of items is that of diversification.")
+    reason: str
+    confirmed_by: list[str] = Field(description="Of: tuned, text, keywords, history, popular.")
+    price: float | None
+    categories: list[str]
+
+
+class IldAnswer(BaseModel):
+    """Intra-list diversity: mean pairwise distance, cosine of text vectors and Jaccard of categories."""
+
+    cosine: float
+    genre: float
+
+
+class StageTokens(BaseModel):
+    prompt: int
+    completion: int
+
+
+class TokensAnswer(BaseModel):
+    """By the engines' own counts. ``plain_prompt``: full documents, whole history, nothing left out."""
+
+    prompt: int
+    completion: int
+    plain_prompt: int | None
+    saved: int | None = Field(description="plain_prompt less the ranking prompt that was sent.")
+    by_stage: dict[str, StageTokens]
+
+
+class DegradedAnswer(BaseModel):
+    stage: str
+    reason: str
+    detail: str
+
+
+class ModelAnswer(BaseModel):
+    name: str
+    sample: bool = Field(description="One of recsys's own sample models.")
+
+
+class ItemExplanation(BaseModel):
+    id: str
+    evidence: dict[str, float]
+
+
+class ExplanationAnswer(BaseModel):
+    keywords: list[str]
+    language: str
+    candidates: int
+    known_user: bool
+    personal: bool
+    history: int
+    left_out_of_prompt: int
+    items: list[ItemExplanation]
+
+
+class RecommendationAnswer(BaseModel):
+    id: str
+    items: list[ItemAnswer]
+    answer: str | None = Field(description="The sentence; null where none was asked for.")
+    ild: IldAnswer
+    tokens: TokensAnswer
+    timings_ms: dict[str, float] = Field(description="By stage, and total.")
+    degraded: list[DegradedAnswer] = Field(description="What was left out, and why; empty where all went well.")
+    rejected: dict[str, int] = Field(description="Items of the tuned model that verification dropped, by reason.")
+    seed: int
+    language: str
+    models: dict[str, ModelAnswer]
+    explanation: ExplanationAnswer | None = None

@@ -1,0 +1,273 @@
+"""The pipeline: keywords -> retrieve -> prompt -> rank -> verify -> diversify -> narrate (design.md, section 4).
+
+Each stage is timed. One that fails degrades the answer and does not end it: without the tuned model the order of
+retrieval stands, without the base model a template speaks, without the store popular items come from memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from recsys_gateway.catalog.store import StoreUnavailable
+from recsys_gateway.config import Recommendation
+from recsys_gateway.recommend.answer import Answer, AnswerItem, Delta, Event, Explanation, ItemsReady, Tokens
+from recsys_gateway.recommend.deadline import Deadline
+from recsys_gateway.recommend.degradation import Degradation, Reason, reason_of
+from recsys_gateway.recommend.diversify import diversify
+from recsys_gateway.recommend.faithfulness import CheckedText, Outside
+from recsys_gateway.recommend.keywords import extract
+from recsys_gateway.recommend.narrate import Narration, Storyteller, narrate
+from recsys_gateway.recommend.prompt import RankPromptBuilder, excerpt, narrate_messages
+from recsys_gateway.recommend.rank import RANKERS, Model, RankFailed
+from recsys_gateway.recommend.reasons import reason
+from recsys_gateway.recommend.retrieve import Catalog, Retriever, TextEmbedder, from_memory
+from recsys_gateway.recommend.snapshot import CatalogSnapshot
+from recsys_gateway.recommend.stages import (
+    Keywords,
+    Query,
+    Ranking,
+    RankPrompt,
+    Retrieval,
+    Scored,
+    Slate,
+    Stage,
+    Usage,
+    Verified,
+)
+from recsys_gateway.recommend.template import plain_answer
+from recsys_gateway.recommend.verify import known_from_retrieval, stored_items, verify
+from recsys_gateway.serving.failures import UpstreamError
+from recsys_gateway.serving.token_counts import estimate
+
+RANK_SHARE = 0.5
+"""Of the time that is left, what ranking may take: a tuned model that hangs must leave time to answer without it."""
+NARRATE_SHARE = 0.95
+
+
+class NothingToRecommend(Exception):
+    """The store is away, and nothing of the catalogue is in memory yet: there is no answer, try again later."""
+
+
+class Counter(Protocol):
+    """Token counts by a model's own tokenizer."""
+
+    async def of(self, texts: Iterable[str]) -> Mapping[str, int]: ...
+
+    async def of_whole(self, texts: Iterable[str]) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TunedModel:
+    model: Model
+    tokens: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a request works with. Models and embedder are None where there are none."""
+
+    catalog: Catalog
+    snapshot: CatalogSnapshot
+    embedder: TextEmbedder | None
+    tuned: TunedModel | None
+    base: Storyteller | None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What is noted of one request on its way."""
+
+    clock: Callable[[], float]
+    started: float
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    degraded: list[Degradation] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Times the block."""
+        began = self.clock()
+        try:
+            yield
+        finally:
+            self.timings_ms[stage.value] = (self.clock() - began) * 1000
+
+    def degrade(self, stage: Stage, reason: Reason) -> None:
+        self.degraded.append(Degradation(stage, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """``parts`` is asked anew for each request: what was not there at start-up may be there by now."""
+
+    settings: Recommendation
+    parts: Callable[[], Parts]
+    clock: Callable[[], float]
+
+    async def run(self, query: Query, deadline: Deadline) -> AsyncGenerator[Event, None]:
+        """The events of one answer. Close the generator to abort what runs for it.
+
+        Raises:
+            NothingToRecommend: there is neither a store nor anything in memory.
+        """
+        parts, trace = self.parts(), Trace(self.clock, self.clock())
+        with trace.stage(Stage.KEYWORDS):
+            keywords = extract(query.text, parts.snapshot.vocabulary)
+        language = query.language or self.settings.language or keywords.language
+        with trace.stage(Stage.RETRIEVE):
+            retrieval = await self._retrieve(parts, query, keywords, trace)
+        prompt, ranking, plain = await self._list(parts, query, keywords, retrieval, trace, deadline)
+        with trace.stage(Stage.VERIFY):
+            verified = await self._verify(parts, query, retrieval, ranking.items, trace)
+        with trace.stage(Stage.DIVERSIFY):
+            slate = diversify(verified.items, query.size, query.mmr_lambda, query.target_ild)
+        items = tuple(AnswerItem(item, reason(item, keywords.terms, language)) for item in slate.items)
+        yield ItemsReady(items, slate.ild)
+        text, usage = None, Usage()
+        if query.narrate:
+            with trace.stage(Stage.NARRATE):
+                async with aclosing(
+                    self._narrate(parts, query, keywords, slate, retrieval, language, deadline)
+                ) as said:
+                    async for each in said:
+                        if isinstance(each, Narration):
+                            usage = each.usage
+                            if each.failed:
+                                trace.degrade(Stage.NARRATE, each.failed)
+                        else:
+                            text = (text or "") + each
+                            yield Delta(each)
+        trace.timings_ms["total"] = (self.clock() - trace.started) * 1000
+        yield Answer(
+            items=items,
+            text=text,
+            ild=slate.ild,
+            tokens=Tokens(ranking.usage, usage, plain),
+            timings_ms=trace.timings_ms,
+            degraded=tuple(trace.degraded),
+            rejected=verified.rejected,
+            explanation=_explain(keywords, retrieval, prompt),
+            language=language,
+        )
+
+    def _pool(self, query: Query) -> int:
+        """Candidates to find: enough to show, to fill gaps and to leave diversity a choice."""
+        return max(self.settings.candidates, 2 * query.size)
+
+    async def _retrieve(self, parts: Parts, query: Query, keywords: Keywords, trace: Trace) -> Retrieval:
+        retriever = Retriever(parts.catalog, parts.embedder, parts.snapshot.vocabulary)
+        try:
+            retrieval, degraded = await retriever.retrieve(query, keywords, self._pool(query))
+        except StoreUnavailable:
+            if not parts.snapshot.popular:
+                raise NothingToRecommend("the vector store cannot be reached, and nothing is in memory yet") from None
+            trace.degrade(Stage.RETRIEVE, Reason.NO_STORE)
+            return from_memory(query, keywords, parts.snapshot.popular, self._pool(query))
+        trace.degraded += degraded
+        return retrieval
+
+    async def _list(
+        self, parts: Parts, query: Query, keywords: Keywords, retrieval: Retrieval, trace: Trace, deadline: Deadline
+    ) -> tuple[RankPrompt | None, Ranking, int | None]:
+        """Prompt and rank: the tuned model's list (empty where it failed), and the tokens of the plain prompt."""
+        if parts.tuned is None:
+            trace.degrade(Stage.RANK, Reason.NO_MODEL)
+            return None, Ranking((), Usage()), None
+        if not retrieval.candidates:
+            return None, Ranking((), Usage()), None
+        with trace.stage(Stage.PROMPT):
+            prompt = await self._prompt(parts.tuned.tokens, query, keywords, retrieval, trace)
+        with trace.stage(Stage.RANK):
+            # The plain prompt is counted while the model works: it costs no time of its own.
+            ranking, plain = await asyncio.gather(
+                _rank(parts.tuned.model, prompt, query, trace, deadline.share(RANK_SHARE)),
+                parts.tuned.tokens.of_whole([message.content for message in prompt.plain]),
+            )
+        return prompt, ranking, plain
+
+    async def _prompt(
+        self, tokens: Counter, query: Query, keywords: Keywords, retrieval: Retrieval, trace: Trace
+    ) -> RankPrompt:
+        builder = RankPromptBuilder(
+            query=query,
+            keywords=keywords,
+            retrieval=retrieval,
+            candidates=self.settings.candidates,
+            history_length=self.settings.history_length,
+            budget=self.settings.prompt_tokens,
+            allowed_traits=self.settings.prompt_traits,
+        )
+        try:
+            counts = await tokens.of(builder.pieces())
+        except LookupError:
+            return builder.build(estimate)
+        except UpstreamError:
+            trace.degrade(Stage.PROMPT, Reason.ESTIMATED)
+            return builder.build(estimate)
+        return builder.build(counts.__getitem__)
+
+    async def _verify(
+        self, parts: Parts, query: Query, retrieval: Retrieval, ranked: Sequence[Scored], trace: Trace
+    ) -> Verified:
+        away = Degradation(Stage.RETRIEVE, Reason.NO_STORE) in trace.degraded
+        try:
+            stored = known_from_retrieval(retrieval) if away else await stored_items(ranked, parts.catalog)
+        except StoreUnavailable:
+            trace.degrade(Stage.VERIFY, Reason.NO_STORE)
+            stored = known_from_retrieval(retrieval)
+        return verify(ranked, stored, retrieval, query, self._pool(query))
+
+    async def _narrate(
+        self,
+        parts: Parts,
+        query: Query,
+        keywords: Keywords,
+        slate: Slate,
+        retrieval: Retrieval,
+        language: str,
+        deadline: Deadline,
+    ) -> AsyncGenerator[str | Narration, None]:
+        items = [each.item for each in slate.items]
+        shown = items[: self.settings.narrated_items]
+        titles = [item.title for item in items]
+        others = (*(each.item.title for each in retrieval.candidates), *parts.snapshot.titles)
+        checked = CheckedText(titles[: len(shown)], Outside.of(others, titles, query.text), titles)
+        messages = narrate_messages(excerpt(query.text, keywords), shown, keywords.terms, language)
+        if not shown:
+            yield plain_answer((), language)
+            yield Narration(Usage())
+            return
+        said = narrate(
+            parts.base, messages, checked, shown, language, query.sampling.seed, deadline.share(NARRATE_SHARE)
+        )
+        async with aclosing(said):
+            async for each in said:
+                yield each
+
+
+async def _rank(model: Model, prompt: RankPrompt, query: Query, trace: Trace, deadline: Deadline) -> Ranking:
+    """The tuned model's list; empty, and noted as degraded, where there is none."""
+    try:
+        async with asyncio.timeout(deadline.left()):
+            return await RANKERS[query.mode](model).rank(prompt, query)
+    except TimeoutError:
+        trace.degrade(Stage.RANK, Reason.TIMEOUT)
+    except RankFailed:
+        trace.degrade(Stage.RANK, Reason.INVALID_ANSWER)
+    except UpstreamError as error:
+        trace.degrade(Stage.RANK, reason_of(error))
+    return Ranking((), Usage())
+
+
+def _explain(keywords: Keywords, retrieval: Retrieval, prompt: RankPrompt | None) -> Explanation:
+    return Explanation(
+        keywords=keywords,
+        candidates=len(retrieval.candidates),
+        known_user=retrieval.user is not None,
+        history=len(retrieval.history),
+        left_out_of_prompt=prompt.left_out if prompt else 0,
+        personal=retrieval.signals.user_vector is not None,
+    )
