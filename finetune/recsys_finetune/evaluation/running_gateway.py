@@ -1,0 +1,69 @@
+"""A running gateway as a ranker: each case is one ``POST /v1/recommendations`` without words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+import aiohttp
+from recsys_gateway.recommend.stages import Stage
+
+from recsys_finetune.evaluation.protocol import Case
+from recsys_finetune.evaluation.summary import DEPTH
+from recsys_finetune.evaluation.tuned_model import Answers
+
+CONCURRENT = 4
+TIMEOUT_SECONDS = 60
+
+
+class GatewayRefusedError(RuntimeError):
+    """The gateway cannot be asked; the message says what it answered."""
+
+
+def ask_gateway(url: str, cases: Sequence[Case], advance: Callable[[], None]) -> Answers:
+    """The gateway's list for each case, given the history before the target. Degraded rankings count as failed.
+
+    Raises:
+        GatewayRefusedError: it cannot be reached, or answers with an error.
+    """
+    return asyncio.run(_ask_all(f"{url.rstrip('/')}/v1/recommendations", cases, advance))
+
+
+async def _ask_all(route: str, cases: Sequence[Case], advance: Callable[[], None]) -> Answers:
+    free = asyncio.Semaphore(CONCURRENT)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+
+        async def one(case: Case) -> tuple[list[str], bool]:
+            async with free:
+                answer = await _ask(session, route, case)
+            advance()
+            return answer
+
+        answers = await asyncio.gather(*map(one, cases))
+    return Answers([items for items, _ in answers], sum(not ranked for _, ranked in answers))
+
+
+async def _ask(session: aiohttp.ClientSession, route: str, case: Case) -> tuple[list[str], bool]:
+    body = {
+        "query": "",
+        "user_id": case.user,
+        "history": list(case.history),
+        "k": DEPTH,
+        "narrate": False,
+        "exclude_seen": True,
+    }
+    try:
+        async with session.post(route, json=body) as response:
+            if response.status != HTTPStatus.OK:
+                said = " ".join((await response.text())[:300].split())
+                raise GatewayRefusedError(f"{route}: {response.status}: {said}")
+            answer = await response.json()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise GatewayRefusedError(f"{route}: {error or type(error).__name__}") from None
+    try:
+        degraded = any(each["stage"] == Stage.RANK for each in answer["degraded"])
+        return [str(item["id"]) for item in answer["items"]], not degraded
+    except (KeyError, TypeError):
+        raise GatewayRefusedError(f"{route}: the answer is not that of a recsys gateway") from None
