@@ -47,3 +47,25 @@ def shop(
         write_shop(made, figures, folder)
     console.print(f"{folder}: {figures['products']} products, {figures['customers']} customers, ", end="")
     console.print(f"{figures['purchases']} purchases and {figures['held_out']} held out")
+
+
+@app.command()
+def embedder(
+    out: Annotated[Path | None, typer.Option(help="Folder of the models; default: the committed samples.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and texts.", min=0)] = 20260,
+) -> None:
+    """Train the sample embedder on the sample shop's words and on made-up titles: a few minutes on one core."""
+    import torch
+    from rich.console import Console
+
+    from recsys_finetune.commands.model_report import write_section
+    from recsys_finetune.embedder.making import make_embedder
+    from recsys_finetune.embedder.training import Recipe
+    from recsys_finetune.shop.generate import generate_shop
+
+    torch.set_num_threads(1)  # more of them change sums, and with them the model that a seed gives
+    folder = out if out is not None else samples_folder() / "models"
+    console = Console()
+    figures = make_embedder(generate_shop().items, Recipe(seed=seed), folder / "embedder", console)
+    write_section(folder, "embedder", {"command": f"recsys samples embedder --seed {seed}", **figures})
+    console.print_json(data=figures)

@@ -18,7 +18,7 @@ IR_VERSION = 8
 def encoder_model(table: NDArray[np.float32]) -> onnx.ModelProto:
     """The graph for ``table``, float32 [buckets, d], which is stored as float16.
 
-    Inputs: ``input_ids``, ``attention_mask``, int64 [batch, length]. Output: ``sentence_embedding``, float32 [batch, d].
+    Inputs: ``input_ids``, ``attention_mask``, int64 [batch, length]; output: ``sentence_embedding`` [batch, d].
     """
     half = numpy_helper.from_array(table.astype(np.float16), "table")
     last = numpy_helper.from_array(np.array([-1], np.int64), "last")
