@@ -15,6 +15,8 @@ from recsys_finetune.evaluation.tuned_model import Answers
 
 CONCURRENT = 4
 TIMEOUT_SECONDS = 60
+LONGEST_HISTORY = 100
+"""As many items as a request may name."""
 
 
 class GatewayRefusedError(RuntimeError):
@@ -22,7 +24,9 @@ class GatewayRefusedError(RuntimeError):
 
 
 def ask_gateway(url: str, cases: Sequence[Case], advance: Callable[[], None]) -> Answers:
-    """The gateway's list for each case, given the history before the target. Degraded rankings count as failed.
+    """The gateway's list for each case, given the history before the target; seen items are left out of it.
+
+    An answer that the tuned model had no part in counts as failed.
 
     Raises:
         GatewayRefusedError: it cannot be reached, or answers with an error.
@@ -49,7 +53,7 @@ async def _ask(session: aiohttp.ClientSession, route: str, case: Case) -> tuple[
     body = {
         "query": "",
         "user_id": case.user,
-        "history": list(case.history),
+        "history": case.history[-LONGEST_HISTORY:],
         "k": DEPTH,
         "narrate": False,
         "exclude_seen": True,
@@ -64,6 +68,7 @@ async def _ask(session: aiohttp.ClientSession, route: str, case: Case) -> tuple[
         raise GatewayRefusedError(f"{route}: {error or type(error).__name__}") from None
     try:
         degraded = any(each["stage"] == Stage.RANK for each in answer["degraded"])
-        return [str(item["id"]) for item in answer["items"]], not degraded
+        items = [str(item["id"]) for item in answer["items"]]
     except (KeyError, TypeError):
         raise GatewayRefusedError(f"{route}: the answer is not that of a recsys gateway") from None
+    return [item for item in items if item not in case.history], not degraded
