@@ -25,7 +25,7 @@ def evidence(stored: StoredItem, signals: Signals) -> dict[Arm, float]:
         held = stems(stored.item.document)
         found[Arm.KEYWORDS] = sum(stem(term) in held for term in signals.terms) / len(signals.terms)
     if signals.user_vector is not None and stored.collaborative is not None:
-        found[Arm.HISTORY] = cosine(stored.collaborative, signals.user_vector)
+        found[Arm.HISTORY] = float(stored.collaborative @ signals.user_vector)
     if signals.popular:
         found[Arm.POPULAR] = stored.popularity
     return found
@@ -34,7 +34,7 @@ def evidence(stored: StoredItem, signals: Signals) -> dict[Arm, float]:
 def thresholds(candidates: Iterable[Mapping[Arm, float]]) -> dict[Arm, float]:
     """From where on an arm's evidence confirms an item: its mean over the candidates, and never 0 or less.
 
-    A mean, since the scale of a cosine differs from embedder to embedder.
+    A mean, since the scale differs from embedder to embedder and from catalogue to catalogue.
     """
     found: dict[Arm, list[float]] = {}
     for each in candidates:
@@ -46,12 +46,6 @@ def thresholds(candidates: Iterable[Mapping[Arm, float]]) -> dict[Arm, float]:
 def confirming(found: Mapping[Arm, float], limits: Mapping[Arm, float]) -> tuple[Arm, ...]:
     """The arms that confirm an item with the evidence ``found``, in the order of ``Arm``."""
     return tuple(arm for arm in Arm if arm in found and found[arm] >= limits.get(arm, 1e-6))
-
-
-def cosine(one: Vector, other: Vector) -> float:
-    """The cosine of two vectors; 0 where one of them has no length."""
-    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / lengths if lengths > 1e-12 else 0.0
 
 
 def mean_direction(vectors: Sequence[Vector]) -> Vector | None:

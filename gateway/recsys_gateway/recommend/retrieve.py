@@ -22,8 +22,8 @@ from recsys_gateway.recommend.stages import Arm, Candidate, Keywords, Query, Ret
 from recsys_gateway.recommend.vocabulary import Vocabulary
 
 RRF_CONSTANT = 60
-VECTOR_HISTORY = 50
-"""Latest items whose mean is the user's vector."""
+HISTORY_READ = 50
+"""Latest items of a history that are read from the store: more than the user's vector and a prompt look at."""
 
 
 class Catalog(Protocol):
@@ -80,7 +80,7 @@ class Retriever:
             user = User(query.user_id or "", user.traits if user else {}, query.history)
         if user is None or not user.history:
             return user, []
-        latest = user.history[-VECTOR_HISTORY:]
+        latest = user.history[-HISTORY_READ:]
         stored = await self.catalog.items(list(dict.fromkeys(latest)))
         return user, [stored[item_id] for item_id in latest if item_id in stored]
 

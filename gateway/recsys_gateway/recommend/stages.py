@@ -78,7 +78,7 @@ class Keywords:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signals:
-    """What retrieval searched with: the query's vector and key words, the user's vector; both vectors of unit length.
+    """What retrieval searched with: the query's vector and key words, the user's vector; both of length 1.
 
     ``popular``: it is among the popular items that was searched.
     """
@@ -95,7 +95,7 @@ class Candidate:
     (empty where candidates are only written into a prompt, as in training).
 
     ``evidence`` says why: cosine to the query (text), share of the key words that its document holds (keywords),
-    cosine to the user's vector (history), share of all events (popular); an arm that was not searched is absent.
+    inner product with the user's vector (history), share of all events (popular); an arm not searched is absent.
     """
 
     item: Item

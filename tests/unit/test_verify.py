@@ -1,0 +1,95 @@
+"""Verification: what the tuned model said against what the store holds and the request allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, Filters, parse_filters
+from recsys_gateway.catalog.records import Item
+from recsys_gateway.catalog.rows import StoredItem
+from recsys_gateway.config import RankingMode
+from recsys_gateway.recommend.stages import Arm, Candidate, Query, Rejection, Retrieval, Sampling, Scored, Signals
+from recsys_gateway.recommend.verify import verify
+
+VECTOR = np.array([1, 0], np.float32)
+
+
+def stored(item_id: str, *, price: float = 10, in_stock: bool = True) -> StoredItem:
+    return StoredItem(Item(item_id, item_id, price=price, in_stock=in_stock), VECTOR, None, 0.0)
+
+
+def candidate(item_id: str, text: float = 0.5) -> Candidate:
+    return Candidate(Item(item_id, item_id, price=10), 0.1, {Arm.TEXT: text}, VECTOR)
+
+
+def query(filters: Filters = NO_FILTERS) -> Query:
+    return Query("tent", None, 5, RankingMode.TOOL_CALL, Sampling(), 0.7, None, None, True, True, filters)
+
+
+def ranked(*ids: str) -> list[Scored]:
+    return [Scored(item_id, 1.0) for item_id in ids]
+
+
+def check(said: list[str], shop: list[StoredItem], found: list[Candidate], **more: object) -> tuple[list[str], dict]:
+    retrieval = Retrieval(tuple(found), None, (), Signals(), frozenset(more.get("seen", ())))
+    filters = more.get("filters", NO_FILTERS)
+    verified = verify(ranked(*said), {each.item.id: each for each in shop}, retrieval, query(filters), pool=10)
+    return [item.item.id for item in verified.items], dict(verified.rejected)
+
+
+def test_unknown_ids_are_dropped_and_the_gap_is_filled_from_retrieval() -> None:
+    ids, rejected = check(["a", "ghost"], [stored("a")], [candidate("b"), candidate("a")])
+    assert ids == ["a", "b"]
+    assert rejected == {Rejection.UNKNOWN: 1}
+
+
+def test_doubled_ids_are_kept_once() -> None:
+    ids, rejected = check(["a", "a", "b", "a"], [stored("a"), stored("b")], [])
+    assert ids == ["a", "b"]
+    assert rejected == {Rejection.DUPLICATE: 2}
+
+
+def test_out_of_stock_filtered_and_seen_are_dropped_and_counted() -> None:
+    filters = parse_filters({"price": {"lte": 20}}, ITEM_FIELDS)
+    shop = [stored("gone", in_stock=False), stored("dear", price=99), stored("old"), stored("good")]
+    ids, rejected = check(["gone", "dear", "old", "good"], shop, [], filters=filters, seen=["old"])
+    assert ids == ["good"]
+    assert rejected == {Rejection.OUT_OF_STOCK: 1, Rejection.FILTERED: 1, Rejection.SEEN: 1}
+
+
+def test_what_retrieval_confirms_is_strengthened() -> None:
+    found = [candidate("weak", 0.1), candidate("strong", 0.9)]
+    retrieval = Retrieval(tuple(found), None, ())
+    shop = {item_id: stored(item_id) for item_id in ("weak", "strong")}
+    items = verify(ranked("strong", "weak"), shop, retrieval, query(), pool=10).items
+    assert [(item.item.id, item.confirmed_by) for item in items] == [
+        ("strong", ("tuned", "text")),
+        ("weak", ("tuned",)),
+    ]
+    assert items[0].score == pytest.approx(1.25)
+    assert items[1].score == pytest.approx(0.5)
+
+
+def test_without_a_list_the_order_of_retrieval_stands() -> None:
+    ids, rejected = check([], [], [candidate("b"), candidate("a"), candidate("c")])
+    assert ids == ["b", "a", "c"]
+    assert rejected == {}
+
+
+IDS = st.lists(st.sampled_from("abcdefgh"), max_size=12)
+
+
+@given(said=IDS, held=st.sets(st.sampled_from("abcdef")), found=st.lists(st.sampled_from("abcdef"), unique=True))
+def test_only_held_or_found_items_once_and_ranked_before_fillers(
+    said: list[str], held: set[str], found: list[str]
+) -> None:
+    retrieval = Retrieval(tuple(map(candidate, found)), None, ())
+    verified = verify(ranked(*said), {each: stored(each) for each in held}, retrieval, query(), pool=20)
+    ids = [item.item.id for item in verified.items]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == (set(said) & held) | set(found)
+    tuned = ["tuned" in item.confirmed_by for item in verified.items]
+    assert tuned == sorted(tuned, reverse=True)
+    assert sum(verified.rejected.values()) == len(said) - sum(tuned)
