@@ -12,6 +12,7 @@ from typing import Any
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from recsys_gateway.catalog.collaborative import RANK
+from recsys_gateway.catalog.limits import CATEGORIES, CATEGORY_BYTES, ID_BYTES, TEXT_BYTES, TITLE_BYTES
 
 SCHEMA_VERSION = 1
 """Written with the catalogue. A store of another version is rebuilt by the loader, except for its interactions."""
@@ -24,14 +25,6 @@ CATALOG = "catalog"
 COLLABORATIVE_DIMENSION = 2 * RANK
 HISTORY_LENGTH = 100
 """Latest items kept with a user."""
-
-ID_BYTES = 256
-TITLE_BYTES = 1_024
-TEXT_BYTES = 65_535
-CATEGORY_BYTES = 256
-CATEGORIES = 64
-JSON_BYTES = 65_536
-"""Limits in bytes of UTF-8, as Milvus counts (Milvus Lite counts characters)."""
 
 UNUSED = (0.0, 0.0)
 
@@ -50,7 +43,7 @@ ITEM_FIELDS = (
 """What is read of an item: without a list everything comes back, the sparse vector and the document too."""
 
 USER_FIELDS = ("id", "traits", "history")
-INTERACTION_FIELDS = ("user_id", "item_id", "type", "timestamp")
+INTERACTION_FIELDS = ("user_id", "item_id", "timestamp", "position")
 
 
 def create_items(client: Any, dimension: int, timeout: float) -> None:

@@ -16,6 +16,7 @@ from pymilvus.exceptions import ErrorCode, MilvusException
 
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, literal
+from recsys_gateway.catalog.limits import ID_BYTES
 from recsys_gateway.catalog.records import User
 from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user
 from recsys_gateway.config import VectorStore
@@ -131,11 +132,11 @@ class CatalogStore:
     async def popular(self, limit: int, filters: Filters = NO_FILTERS) -> list[StoredItem]:
         """Items in stock that pass ``filters``, those with most events first.
 
-        Where filters leave fewer than ``limit`` of the list that the loader wrote, others that pass follow.
+        Where fewer than ``limit`` of the list that the loader wrote are left, others that pass follow.
         """
-        ranked = await self.items(await self._fact("popular", []))
+        ranked = await self.items((await self._fact("popular")).get("ids", []))
         chosen = [stored for stored in ranked.values() if stored.item.in_stock and filters.matches(stored.item)]
-        if len(chosen) < limit and filters != NO_FILTERS:
+        if len(chosen) < limit:
             rows = await self._call(
                 "query",
                 schema.ITEMS,
@@ -148,12 +149,12 @@ class CatalogStore:
 
     async def fields(self) -> Mapping[str, FieldKind]:
         """The fields that filters may use, with what they hold."""
-        attributes = await self._fact("fields", {})
+        attributes = await self._fact("fields")
         return {**{name: FieldKind(kind) for name, kind in attributes.items()}, **ITEM_FIELDS}
 
-    async def _fact(self, name: str, default: Any) -> Any:
+    async def _fact(self, name: str) -> Mapping[str, Any]:
         rows = await self._rows(schema.CATALOG, [name], ("value",))
-        return rows[0]["value"] if rows else default
+        return rows[0]["value"] if rows else {}
 
     async def _rows(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         """Rows by key. Keys that no catalogue can hold (too long, no valid Unicode) are not asked for."""
@@ -226,7 +227,7 @@ def _in_stock_and(filters: Filters) -> str:
 
 def _is_key(key: str) -> bool:
     try:
-        return 0 < len(key.encode()) <= schema.ID_BYTES
+        return 0 < len(key.encode()) <= ID_BYTES
     except UnicodeEncodeError:
         return False
 

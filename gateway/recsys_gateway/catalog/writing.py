@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +22,6 @@ WRITE_TIMEOUT_SECONDS = 60.0
 """A flush may wait for others; a load is no request that somebody waits for."""
 
 PAGE = 10_000
-_SCHEMA_FACT = "schema"
 
 
 class CatalogWriter:
@@ -31,16 +31,15 @@ class CatalogWriter:
     ``StoreUnavailable``.
     """
 
-    def __init__(self, config: VectorStore, on_acknowledged: Callable[[int], None] = lambda count: None) -> None:
+    def __init__(self, config: VectorStore, on_acknowledged: Callable[[int], None] | None = None) -> None:
         self.acknowledged = 0
-        self._config = config
+        self._uri = str(config.uri)
         self._on_acknowledged = on_acknowledged
         # pymilvus logs each failed call with all that was in it.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         token = os.environ.get(config.token_env, "") if config.token_env else ""
-        self._client = self._guarded(
-            "connect", lambda: MilvusClient(uri=str(config.uri), token=token, timeout=config.timeout_seconds)
-        )
+        with self._reaching("connect"):
+            self._client = MilvusClient(uri=self._uri, token=token, timeout=config.timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -56,114 +55,103 @@ class CatalogWriter:
         A catalogue of another schema version or text dimension is dropped, except for the interactions: the rest is
         made from the source and from them.
         """
-        if not self._has(schema.CATALOG):
-            self._guarded("create", lambda: schema.create_catalog(self._client, WRITE_TIMEOUT_SECONDS))
-        self._load(schema.CATALOG)
+        self._ensure(schema.CATALOG, schema.create_catalog)
         wanted = {"version": schema.SCHEMA_VERSION, "dimension": dimension}
-        if self.fact(_SCHEMA_FACT) != wanted:
-            for collection in (schema.ITEMS, schema.USERS):
-                if self._has(collection):
-                    self._guarded("drop", lambda name=collection: self._client.drop_collection(name))
-        create = {
-            schema.ITEMS: lambda: schema.create_items(self._client, dimension, WRITE_TIMEOUT_SECONDS),
-            schema.USERS: lambda: schema.create_users(self._client, WRITE_TIMEOUT_SECONDS),
-            schema.INTERACTIONS: lambda: schema.create_interactions(self._client, WRITE_TIMEOUT_SECONDS),
-        }
-        for collection, make in create.items():
-            if not self._has(collection):
-                self._guarded("create", make)
-            self._load(collection)
-        if self.fact(_SCHEMA_FACT) != wanted:
-            self.set_fact(_SCHEMA_FACT, wanted)
+        if self.fact("schema") != wanted:
+            with self._reaching("drop"):
+                for collection in (schema.ITEMS, schema.USERS):
+                    self._client.drop_collection(collection, timeout=WRITE_TIMEOUT_SECONDS)
+            self.set_fact("derived", {})
+        self._ensure(schema.ITEMS, lambda client, timeout: schema.create_items(client, dimension, timeout))
+        self._ensure(schema.USERS, schema.create_users)
+        self._ensure(schema.INTERACTIONS, schema.create_interactions)
+        if self.fact("schema") != wanted:
+            self.set_fact("schema", wanted)
 
     def stored(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
         """Rows of ``collection`` by id; ids that are not there are absent."""
         if not ids:
             return {}
-        expression = f"id in [{', '.join(map(literal, ids))}]"
-        rows = self._guarded(
-            "query",
-            lambda: self._client.query(
-                collection, filter=expression, output_fields=["id", *fields], timeout=WRITE_TIMEOUT_SECONDS
-            ),
-        )
+        rows = self._query(collection, _among(ids), ["id", *fields])
         return {row["id"]: row for row in rows}
 
     def all_rows(self, collection: str, fields: Sequence[str]) -> Iterator[Row]:
-        """Every row of ``collection``, in no order, a page at a time."""
-        pages = self._guarded(
-            "query",
-            lambda: self._client.query_iterator(
-                collection, batch_size=PAGE, output_fields=list(fields), timeout=WRITE_TIMEOUT_SECONDS
-            ),
-        )
-        try:
-            while page := self._guarded("query", pages.next):
-                yield from page
-        finally:
-            pages.close()
+        """Every row of ``collection`` with ``id`` and ``fields``, by rising id, a page at a time."""
+        last = ""
+        while True:
+            # Not pymilvus's own iterator: it does not escape the id that a page starts from.
+            page = self._query(collection, f"id > {literal(last)}", ["id", *fields], limit=PAGE, iterator="True")
+            yield from page
+            if len(page) < PAGE:
+                return
+            last = page[-1]["id"]
 
     def count(self, collection: str) -> int:
-        (row,) = self._guarded(
-            "query",
-            lambda: self._client.query(
-                collection, filter="", output_fields=["count(*)"], timeout=WRITE_TIMEOUT_SECONDS
-            ),
-        )
+        (row,) = self._query(collection, "", ["count(*)"])
         return int(row["count(*)"])
 
     def write(self, collection: str, rows: Sequence[Row]) -> None:
         """Insert or replace ``rows`` by their ids, flush, and acknowledge them."""
-        if not rows:
-            return
-        self._guarded("upsert", lambda: self._client.upsert(collection, list(rows), timeout=WRITE_TIMEOUT_SECONDS))
-        self._flush(collection)
-        self.acknowledged += len(rows)
-        self._on_acknowledged(self.acknowledged)
+        with self._reaching("upsert"):
+            self._client.upsert(collection, list(rows), timeout=WRITE_TIMEOUT_SECONDS)
+        self._acknowledge(collection, len(rows))
 
     def append(self, collection: str, rows: Sequence[Row]) -> None:
         """As ``write``, for rows whose ids are known to be new: quicker."""
-        if not rows:
-            return
-        self._guarded("insert", lambda: self._client.insert(collection, list(rows), timeout=WRITE_TIMEOUT_SECONDS))
-        self._flush(collection)
-        self.acknowledged += len(rows)
-        self._on_acknowledged(self.acknowledged)
+        with self._reaching("insert"):
+            self._client.insert(collection, list(rows), timeout=WRITE_TIMEOUT_SECONDS)
+        self._acknowledge(collection, len(rows))
 
     def remove(self, collection: str, ids: Sequence[str]) -> None:
         """Delete rows by id."""
         for start in range(0, len(ids), PAGE):
-            expression = f"id in [{', '.join(map(literal, ids[start : start + PAGE]))}]"
-            self._guarded(
-                "delete",
-                lambda ids=expression: self._client.delete(collection, filter=ids, timeout=WRITE_TIMEOUT_SECONDS),
-            )
-        if ids:
+            with self._reaching("delete"):
+                expression = _among(ids[start : start + PAGE])
+                self._client.delete(collection, filter=expression, timeout=WRITE_TIMEOUT_SECONDS)
             self._flush(collection)
 
-    def fact(self, name: str) -> Mapping[str, Any] | None:
-        """What the catalogue says of itself under ``name``."""
+    def fact(self, name: str) -> Mapping[str, Any]:
+        """What the catalogue says of itself under ``name``; empty: nothing."""
         row = self.stored(schema.CATALOG, [name], ["value"]).get(name)
-        return row["value"] if row else None
+        return row["value"] if row else {}
 
     def set_fact(self, name: str, value: Mapping[str, Any]) -> None:
         row = {"id": name, "value": dict(value), "unused": list(schema.UNUSED)}
-        self._guarded("upsert", lambda: self._client.upsert(schema.CATALOG, [row], timeout=WRITE_TIMEOUT_SECONDS))
+        with self._reaching("upsert"):
+            self._client.upsert(schema.CATALOG, [row], timeout=WRITE_TIMEOUT_SECONDS)
         self._flush(schema.CATALOG)
 
-    def _has(self, collection: str) -> bool:
-        return bool(self._guarded("describe", lambda: self._client.has_collection(collection)))
+    def _ensure(self, collection: str, create: Callable[[Any, float], None]) -> None:
+        with self._reaching("create"):
+            if not self._client.has_collection(collection, timeout=WRITE_TIMEOUT_SECONDS):
+                create(self._client, WRITE_TIMEOUT_SECONDS)
+            self._client.load_collection(collection, timeout=WRITE_TIMEOUT_SECONDS)
 
-    def _load(self, collection: str) -> None:
-        self._guarded("load", lambda: self._client.load_collection(collection, timeout=WRITE_TIMEOUT_SECONDS))
+    def _query(self, collection: str, expression: str, fields: Sequence[str], **options: Any) -> list[Row]:
+        with self._reaching("query"):
+            rows: list[Row] = self._client.query(
+                collection, filter=expression, output_fields=list(fields), timeout=WRITE_TIMEOUT_SECONDS, **options
+            )
+        return rows
+
+    def _acknowledge(self, collection: str, rows: int) -> None:
+        self._flush(collection)
+        self.acknowledged += rows
+        if self._on_acknowledged is not None:
+            self._on_acknowledged(self.acknowledged)
 
     def _flush(self, collection: str) -> None:
-        self._guarded("flush", lambda: self._client.flush(collection, timeout=WRITE_TIMEOUT_SECONDS))
+        with self._reaching("flush"):
+            self._client.flush(collection, timeout=WRITE_TIMEOUT_SECONDS)
 
-    def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
+    @contextmanager
+    def _reaching(self, what: str) -> Iterator[None]:
         try:
-            return call()
+            yield
         except MilvusException as error:
-            raise StoreUnavailable(
-                f"{self._config.uri}: {what}: {' '.join(str(error.message).split())[:300]}"
-            ) from error
+            reason = " ".join(str(error.message).split())[:300]
+            raise StoreUnavailable(f"{self._uri}: {what}: {reason}") from error
+
+
+def _among(ids: Sequence[str]) -> str:
+    return f"id in [{', '.join(map(literal, ids))}]"

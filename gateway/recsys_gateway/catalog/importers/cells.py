@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from recsys_gateway.catalog.filters import FieldKind
-from recsys_gateway.catalog.importers.row_error import BadValue
+from recsys_gateway.catalog.limits import BadValue
 from recsys_gateway.catalog.records import Scalar
 
 # Not what float() takes: codes such as 007, 1e5 and 1_000 are texts.

@@ -17,7 +17,8 @@ from typing import IO, TypeVar
 
 from recsys_gateway.catalog.filters import FieldKind
 from recsys_gateway.catalog.importers import cells
-from recsys_gateway.catalog.importers.row_error import BadValue, RowError
+from recsys_gateway.catalog.importers.row_error import RowError
+from recsys_gateway.catalog.limits import BadValue, fitting_interaction, fitting_item, fitting_user
 from recsys_gateway.catalog.records import Interaction, Item, Scalar, User
 from recsys_gateway.catalog.source import SourceError, TableSource
 
@@ -39,7 +40,7 @@ def read_items(path: Path, source: TableSource) -> Iterator[Item | RowError]:
     kinds = _kinds(path, {name: column for name, column in columns.items() if name not in _ITEM_COLUMNS})
 
     def item(row: Cells) -> Item:
-        return Item(
+        record = Item(
             id=cells.required("id", row["id"]),
             title=cells.required("title", row["title"]),
             description=row.get("description", "").strip(),
@@ -48,6 +49,7 @@ def read_items(path: Path, source: TableSource) -> Iterator[Item | RowError]:
             in_stock=cells.truth("in_stock", row["in_stock"]) if row.get("in_stock", "").strip() else True,
             attributes=_scalars(row, kinds),
         )
+        return fitting_item(record)
 
     return _records(path, columns, item, seen=set())
 
@@ -62,7 +64,7 @@ def read_users(path: Path, source: TableSource) -> Iterator[User | RowError]:
     kinds = _kinds(path, {name: column for name, column in columns.items() if name not in _USER_COLUMNS})
 
     def user(row: Cells) -> User:
-        return User(id=cells.required("id", row["id"]), traits=_scalars(row, kinds))
+        return fitting_user(User(id=cells.required("id", row["id"]), traits=_scalars(row, kinds)))
 
     return _records(path, columns, user, seen=set())
 
@@ -88,7 +90,7 @@ def read_interactions(path: Path, source: TableSource) -> Iterator[Interaction |
         else:
             event_id = event_id_of(user, item, event_type, moment, occurrences)
         value = cells.number("value", row["value"]) if row.get("value", "").strip() else None
-        return Interaction(event_id, user, item, event_type, value, moment)
+        return fitting_interaction(Interaction(event_id, user, item, event_type, value, moment))
 
     return _records(path, columns, interaction)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from recsys_gateway.catalog.importers.cells import number, required
-from recsys_gateway.catalog.importers.row_error import BadValue, RowError
-from recsys_gateway.catalog.records import Interaction, Item, User
+from recsys_gateway.catalog.importers.row_error import RowError
+from recsys_gateway.catalog.limits import BadValue, fitting_item, fitting_user
+from recsys_gateway.catalog.records import Interaction, Item, Scalar, User
 from recsys_gateway.catalog.source import SourceError
 
 DOWNLOAD = "download ml-100k.zip from GroupLens (grouplens.org/datasets/movielens/100k) and unpack it"
@@ -40,7 +41,7 @@ def read_items(folder: Path) -> Iterator[Item | RowError]:
             raise BadValue(f"{len(flags)} genre flags, where {_GENRES} names {len(genres)} genres")
         title = required("title", fields[1])
         year = _YEAR.match(title)
-        return Item(
+        record = Item(
             id=required("id", fields[0]),
             title=title,
             categories=tuple(
@@ -48,6 +49,7 @@ def read_items(folder: Path) -> Iterator[Item | RowError]:
             ),
             attributes={"year": int(year.group(1))} if year else {},
         )
+        return fitting_item(record)
 
     return _records(folder, _ITEMS, "|", _FIELDS_BEFORE_GENRES, film, seen=set())
 
@@ -60,10 +62,8 @@ def read_users(folder: Path) -> Iterator[User | RowError]:
     """
 
     def user(fields: list[str]) -> User:
-        return User(
-            id=required("id", fields[0]),
-            traits={"age": int(number("age", fields[1])), "gender": fields[2], "occupation": fields[3]},
-        )
+        traits: dict[str, Scalar] = {"age": int(number("age", fields[1])), "gender": fields[2], "occupation": fields[3]}
+        return fitting_user(User(id=required("id", fields[0]), traits=traits))
 
     return _records(folder, _USERS, "|", 5, user, seen=set())
 

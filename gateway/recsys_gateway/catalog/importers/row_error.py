@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class BadValue(ValueError):
-    """A value that a field cannot hold; the message names field and value."""
-
-
 @dataclass(frozen=True, slots=True)
 class RowError:
     """Where the row stands and what is wrong with it. ``line`` counts from 1, as editors do."""

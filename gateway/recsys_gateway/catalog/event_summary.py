@@ -1,0 +1,79 @@
+"""What follows from all events together: item vectors, popularity, histories. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_gateway.catalog.collaborative import item_vectors
+
+POPULAR_ITEMS = 500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventSummary:
+    """``vectors`` and ``popularity`` (shares of all events) follow ``items``; histories are oldest first."""
+
+    items: Mapping[str, int]
+    vectors: NDArray[np.float32]
+    popularity: NDArray[np.float64]
+    histories: Mapping[str, tuple[str, ...]]
+
+    def vector_of(self, item_id: str) -> NDArray[np.float32] | None:
+        """None for an item that no event tells anything of."""
+        position = self.items.get(item_id)
+        if position is None:
+            return None
+        vector: NDArray[np.float32] = self.vectors[position]
+        return vector if vector.any() else None
+
+    def popularity_of(self, item_id: str) -> float:
+        position = self.items.get(item_id)
+        return 0.0 if position is None else float(self.popularity[position])
+
+    def most_popular(self, among: frozenset[str]) -> list[str]:
+        """Up to ``POPULAR_ITEMS`` of the ids in ``among``, most events first, equal ones by id."""
+        known = sorted(self.items.keys() & among, key=lambda item_id: (-self.popularity_of(item_id), item_id))
+        return known[:POPULAR_ITEMS]
+
+
+def summarise(events: Iterable[Mapping[str, Any]], history_length: int) -> EventSummary:
+    """The summary of ``events``: rows with user_id, item_id, timestamp, and position among equal timestamps.
+
+    Takes 32 bytes an event: the events are read once, and only numbers of them are kept.
+    """
+    user_ids: dict[str, int] = {}
+    item_ids: dict[str, int] = {}
+    users, items, times, positions = array("q"), array("q"), array("d"), array("q")
+    for event in events:
+        users.append(user_ids.setdefault(event["user_id"], len(user_ids)))
+        items.append(item_ids.setdefault(event["item_id"], len(item_ids)))
+        times.append(event["timestamp"])
+        positions.append(event["position"])
+    order = np.lexsort((np.frombuffer(positions, np.int64), np.frombuffer(times, np.float64)))
+    by_user, by_item = np.frombuffer(users, np.int64)[order], np.frombuffer(items, np.int64)[order]
+    counts = np.bincount(by_item, minlength=len(item_ids)).astype(np.float64)
+    return EventSummary(
+        items=item_ids,
+        vectors=item_vectors(by_user, by_item, len(item_ids)),
+        popularity=counts / max(1.0, counts.sum()),
+        histories=_histories(by_user, by_item, list(user_ids), list(item_ids), history_length),
+    )
+
+
+def _histories(
+    users: NDArray[np.int64], items: NDArray[np.int64], user_ids: list[str], item_ids: list[str], length: int
+) -> dict[str, tuple[str, ...]]:
+    """The latest ``length`` items of each user; the events are in the order of time."""
+    grouped = items[np.argsort(users, kind="stable")]
+    ends = np.cumsum(np.bincount(users, minlength=len(user_ids)))
+    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+    return {
+        user_id: tuple(item_ids[item] for item in grouped[max(start, end - length) : end])
+        for user_id, start, end in zip(user_ids, starts, ends, strict=True)
+    }

@@ -1,0 +1,92 @@
+"""Real processes for the integration tests: each test starts what it needs, and none outlives it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from recsys_gateway.config import VectorStore
+
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Return when ``condition`` holds; fail the test where it does not within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
+        return True
+    return False
+
+
+class MilvusLite:
+    """A Milvus Lite server on a folder, as ``recsys up`` runs it. It can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> VectorStore:
+        return VectorStore.model_validate({"uri": f"http://127.0.0.1:{self.port}", "timeoutSeconds": 5})
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [str(Path(sys.executable).with_name("milvus-lite")), "server", "--data-dir", str(self.folder)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--max-workers", "1"]
+        log = self.folder.with_suffix(".log")
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        wait_for(lambda: self._listens_or_fails(log), "Milvus Lite listens")
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed, no lock is released by the process itself."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _listens_or_fails(self, log: Path) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            pytest.fail(f"Milvus Lite ended at once: {log.read_text()[-2000:]}")
+        return listens(self.port)
+
+
+@pytest.fixture
+def milvus(tmp_path: Path) -> Iterator[MilvusLite]:
+    """An empty Milvus Lite server of the test's own."""
+    server = MilvusLite(tmp_path / "milvus")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def shared_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    """One Milvus Lite server for the tests of a module that only read, or do not mind each other."""
+    server = MilvusLite(tmp_path_factory.mktemp("shared") / "milvus")
+    server.start()
+    yield server
+    server.kill()
