@@ -69,3 +69,26 @@ def embedder(
     figures = make_embedder(generate_shop().items, Recipe(seed=seed), folder / "embedder", console)
     write_section(folder, "embedder", {"command": f"recsys samples embedder --seed {seed}", **figures})
     console.print_json(data=figures)
+
+
+@app.command()
+def base(
+    out: Annotated[Path | None, typer.Option(help="Folder of the models; default: the committed samples.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads of the training.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of weights and texts.", min=0)] = 20260,
+) -> None:
+    """Train the sample base model, which says a sentence about the items of a prompt: about 20 minutes on one core."""
+    import torch
+    from rich.console import Console
+
+    from recsys_finetune.commands.model_report import write_section
+    from recsys_finetune.narration.making import make_base
+    from recsys_finetune.narration.training import Recipe
+    from recsys_finetune.shop.generate import generate_shop
+
+    torch.set_num_threads(threads)
+    folder = out if out is not None else samples_folder() / "models"
+    console = Console()
+    figures = make_base(generate_shop().items, Recipe(seed=seed), folder / "base.gguf", console)
+    write_section(folder, "base", {"command": f"recsys samples base --threads {threads} --seed {seed}", **figures})
+    console.print_json(data=figures)
