@@ -12,12 +12,14 @@ from recsys_gateway.recommend.prompt import RankPromptBuilder
 from recsys_gateway.recommend.rank import RankFailed, ToolCall
 from recsys_gateway.recommend.stages import Candidate, Keywords, Query, Retrieval, Sampling
 from recsys_gateway.serving.token_counts import TokenCounts
-from recsys_gateway.serving.upstream import Upstream, new_session
+from recsys_gateway.serving.upstream import Timeouts, Upstream, new_session
 
 from recsys_finetune.evaluation.candidates import CollaborativeCandidates
 from recsys_finetune.evaluation.protocol import Case
 
 SETTINGS = Recommendation()
+PATIENT = Timeouts(first_byte=300.0, tokenize=60.0)
+"""Nobody waits for an answer here, and an engine that is kept busy is slow to count tokens."""
 NO_KEYWORDS = Keywords(terms=(), language="en")
 
 
@@ -52,7 +54,7 @@ class TunedModel:
         served = ServedModel(name="evaluated", role=Role.TUNED, engine=EngineType.LLAMA_CPP, pools=(pool,))
         free = asyncio.Semaphore(self.slots)
         async with new_session() as session:
-            upstream = Upstream(served, session)
+            upstream = Upstream(served, session, PATIENT)
             ranker, counts = ToolCall(upstream), TokenCounts(upstream)
 
             async def one(case: Case) -> tuple[list[str], bool]:

@@ -32,6 +32,9 @@ from recsys_gateway.serving.failures import (
 
 ERROR_BODY_BYTES = 4096
 JSON_BODY_BYTES = 8 << 20
+KEEP_ALIVE_SECONDS = 3.0
+"""Less than the 5 s after which llama.cpp and uvicorn close an idle connection: a call sent on one that is just being
+closed fails, and a POST is not sent twice."""
 
 Observer = Callable[[Role, str, str], None]
 """Told of each call: role, pool, outcome (``ok`` or the failure's class, a closed set)."""
@@ -50,7 +53,7 @@ class Timeouts:
 
 def new_session() -> aiohttp.ClientSession:
     """A session without a limit of connections: how many calls run is decided before they get here."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
     return aiohttp.ClientSession(connector=connector, trust_env=False)
 
 
