@@ -68,7 +68,7 @@ class Retriever:
         collaborative = [each.collaborative for each in history if each.collaborative is not None]
         signals = Signals(vector, keywords.terms, user_vector(collaborative))
         seen = frozenset(user.history if user else ()) if query.exclude_seen else frozenset[str]()
-        hits, signals = await self._search(query.filters, signals, history, limit + len(seen))
+        hits, signals = await self._search(query.filters, signals, history, limit, seen)
         candidates = _candidates(hits, signals, seen, limit)
         items = tuple(each.item for each in history)
         return Retrieval(tuple(candidates), user, items, signals, seen), degraded
@@ -95,7 +95,7 @@ class Retriever:
         return None, [Degradation(Stage.RETRIEVE, Reason.NO_EMBEDDER)]
 
     async def _search(
-        self, filters: Filters, signals: Signals, history: Sequence[StoredItem], limit: int
+        self, filters: Filters, signals: Signals, history: Sequence[StoredItem], limit: int, seen: frozenset[str]
     ) -> tuple[Sequence[Hit], Signals]:
         """The hits, and the signals that they were found by."""
         text = signals.query_vector
@@ -103,9 +103,10 @@ class Retriever:
             # A history of items that are new, and so without collaborative vectors, still has what their texts say.
             text = mean_direction([each.text for each in history])
         if text is None and signals.user_vector is None and not signals.terms:
-            return popular_hits(await self.catalog.popular(limit, filters)), replace(signals, popular=True)
+            return popular_hits(await self.catalog.popular(limit + len(seen), filters)), replace(signals, popular=True)
         words = " ".join(self.vocabulary.expand(signals.terms))
-        return await self.catalog.search(SearchRequest(text, words, signals.user_vector, filters, limit)), signals
+        request = SearchRequest(text, words, signals.user_vector, filters, limit, excluded=seen)
+        return await self.catalog.search(request), signals
 
 
 def from_memory(query: Query, keywords: Keywords, popular: Sequence[StoredItem], limit: int) -> Retrieval:
