@@ -14,6 +14,15 @@ from rich.markup import escape
 from rich.table import Table
 
 TIMEOUT_SECONDS = 120
+COLUMNS: Mapping[str, Mapping[str, Any]] = {
+    "#": {"justify": "right", "style": "dim"},
+    "id": {"style": "cyan", "no_wrap": True},
+    "title": {"style": "bold", "overflow": "fold"},
+    "price": {"justify": "right", "no_wrap": True},
+    "score": {"justify": "right", "no_wrap": True},
+    "why": {"overflow": "fold"},
+    "confirmed by": {"style": "dim", "overflow": "fold"},
+}
 
 
 class AskError(RuntimeError):
@@ -88,8 +97,10 @@ def _problem(body: bytes, otherwise: str) -> str:
     """Title and detail of an RFC 9457 problem."""
     try:
         problem = json.loads(body)
-        return ": ".join(str(problem[part]) for part in ("title", "detail") if problem.get(part)) or otherwise
-    except (ValueError, AttributeError):
+        said = [str(problem[part]) for part in ("title", "detail") if problem.get(part)]
+        said += ["; ".join(" ".join(map(str, field.values())) for field in problem.get("errors") or ())]
+        return ": ".join(part for part in said if part) or otherwise
+    except (ValueError, TypeError, AttributeError):
         return otherwise
 
 
@@ -114,22 +125,25 @@ def show(console: Console, body: bytes) -> None:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> Table:
-    priced = any(item.get("price") is not None for item in items)
+    """A row an item; columns that would be empty are left out."""
+    rows = [
+        {
+            "#": str(number),
+            "id": str(item["id"]),
+            "title": str(item["title"]),
+            "price": f"{item['price']:.2f}" if item.get("price") is not None else "",
+            "score": f"{item['score']:.3f}",
+            "why": str(item.get("reason") or ""),
+            "confirmed by": ", ".join(item.get("confirmed_by") or ()),
+        }
+        for number, item in enumerate(items, 1)
+    ]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("#", justify="right", style="dim")
-    table.add_column("id", style="cyan", no_wrap=True)
-    table.add_column("title", style="bold", overflow="fold")
-    if priced:
-        table.add_column("price", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("why", overflow="fold")
-    table.add_column("confirmed by", style="dim", overflow="fold")
-    for number, item in enumerate(items, 1):
-        price = [f"{item['price']:.2f}" if item.get("price") is not None else ""] if priced else []
-        confirmed = ", ".join(item.get("confirmed_by") or ())
-        reason = str(item.get("reason") or "")
-        cells = [str(item["id"]), str(item["title"]), *price, f"{item['score']:.3f}", reason, confirmed]
-        table.add_row(str(number), *map(escape, cells))
+    shown = [name for name in COLUMNS if any(row[name] for row in rows)]
+    for name in shown:
+        table.add_column(name, **COLUMNS[name])
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in shown))
     return table
 
 
@@ -155,8 +169,8 @@ def _summary(answer: Mapping[str, Any]) -> Iterator[str]:
 def _tokens(tokens: Mapping[str, Any]) -> str:
     prompt, completion, plain = (tokens.get(name) or 0 for name in ("prompt", "completion", "plain_prompt"))
     text = f"tokens {prompt} + {completion}"
-    if plain > 0:
-        text += f", plain prompt {plain} ({1 - prompt / plain:.0%} saved)"
+    if plain > 0 and (saved := tokens.get("saved")):
+        text += f", {saved / plain:.0%} saved against the plain prompt ({plain})"
     return text
 
 
@@ -167,5 +181,6 @@ def _reason(entry: object) -> str:
 
 
 def _samples(answer: Mapping[str, Any]) -> list[str]:
-    models = answer.get("models") or ()
-    return [str(model["name"]) for model in models if isinstance(model, dict) and model.get("sample")]
+    """Roles that one of recsys's own sample models plays."""
+    models = answer.get("models") or {}
+    return [str(role) for role, model in models.items() if model.get("sample")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -195,7 +195,7 @@ def ask(
 @app.command("load")
 def load_catalogue(
     file: Annotated[Path, typer.Option("--file", "-f", help="A RecommenderSystem: its catalogue is loaded.")],
-    on_error: Annotated[str, typer.Option(metavar="stop|skip", help="What a bad row does.")] = "stop",
+    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="What a bad row does.")] = "stop",
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Load a catalogue into the vector store of the system that runs in a data directory.
@@ -204,13 +204,10 @@ def load_catalogue(
 
       recsys load -f my-shop.yaml --on-error skip
     """
-    from recsys_operator.local.catalog_job import OnError
     from recsys_operator.local.load import LoadError, load
 
-    if on_error not in set(OnError):
-        raise typer.BadParameter("stop or skip", param_hint="--on-error")
     try:
-        load(file, _directory(data_dir), OnError(on_error), typer.echo)
+        load(file, _directory(data_dir), on_error, typer.echo)
     except LoadError as error:
         _fail(str(error))
     except KeyboardInterrupt:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import BaseModel
-
 from recsys_operator.api.recommender_system import RecommenderSystem, ResourceError, load_resource
 from recsys_operator.api.status import RecommenderSystemStatus
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio.subprocess
 import subprocess
 import sys
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +17,8 @@ from recsys_gateway.config import Frozen, InProcessEmbedder, VectorStore
 
 from recsys_operator.local.spawning import exit_text, spawn, stop_group
 
-
-class OnError(StrEnum):
-    """What a bad row does: end the load, or be counted and left out."""
-
-    STOP = "stop"
-    SKIP = "skip"
+OnError = Literal["stop", "skip"]
+"""What a bad row does: end the load, or be counted and left out."""
 
 
 class CatalogJob(Frozen):
@@ -29,19 +27,20 @@ class CatalogJob(Frozen):
     source: CatalogSource
     vector_store: VectorStore
     embedder: InProcessEmbedder
-    on_error: OnError = OnError.STOP
+    on_error: OnError = "stop"
 
 
-class Embedded(Frozen):
-    """``done`` of ``total`` items that are new or changed have their vectors."""
+class Progressed(Frozen):
+    """``done`` rows of a stage (interactions, vectors, items, users) are done, of ``total`` where it is known."""
 
-    event: Literal["embedded"] = "embedded"
+    event: Literal["progressed"] = "progressed"
+    stage: str
     done: int
-    total: int
+    total: int | None = None
 
 
 class Acknowledged(Frozen):
-    """``rows`` rows are in the vector store, flushed."""
+    """``rows`` rows in all are in the vector store, flushed."""
 
     event: Literal["acknowledged"] = "acknowledged"
     rows: int
@@ -61,7 +60,7 @@ class Failed(Frozen):
     problem: str
 
 
-CatalogEvent = Embedded | Acknowledged | Finished | Failed
+CatalogEvent = Progressed | Acknowledged | Finished | Failed
 """What the child writes to its stdout, one JSON object a line."""
 
 _EVENT: TypeAdapter[CatalogEvent] = TypeAdapter(CatalogEvent)
@@ -71,12 +70,9 @@ class CatalogError(RuntimeError):
     """The catalogue was not loaded; the message says why."""
 
 
-async def load_in_child(job: CatalogJob, log: Path, told: Callable[[CatalogEvent], None]) -> str:
-    """Load the catalogue; ``told`` gets every event but the last, whose summary is returned.
-
-    Raises:
-        CatalogError: a row, a file, the embedder or the vector store failed.
-    """
+@asynccontextmanager
+async def catalog_child(log: Path) -> AsyncIterator[CatalogChild]:
+    """A child that waits for its job; what it imports meanwhile takes seconds. It ends with the block."""
     with log.open("wb") as errors:
         process = await spawn(
             (sys.executable, "-m", "recsys_operator.local.catalog_process"),
@@ -86,26 +82,44 @@ async def load_in_child(job: CatalogJob, log: Path, told: Callable[[CatalogEvent
             stderr=errors,
         )
     try:
-        assert process.stdin is not None, "both are pipes"  # noqa: S101
-        assert process.stdout is not None, "both are pipes"  # noqa: S101
-        process.stdin.write(job.model_dump_json(by_alias=True).encode())
-        process.stdin.close()
-        async for line in process.stdout:
-            match _parse(line, log):
+        yield CatalogChild(process, log)
+    finally:
+        await stop_group(process)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChild:
+    """A child that takes one job."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+
+    async def load(self, job: CatalogJob, told: Callable[[CatalogEvent], None]) -> str:
+        """Load the catalogue; ``told`` gets every event but the last, whose summary is returned.
+
+        Raises:
+            CatalogError: a row, a file, the embedder or the vector store failed.
+        """
+        assert self.process.stdin is not None, "both are pipes"  # noqa: S101
+        assert self.process.stdout is not None, "both are pipes"  # noqa: S101
+        self.process.stdin.write(job.model_dump_json(by_alias=True).encode())
+        self.process.stdin.close()
+        async for line in self.process.stdout:
+            match self._parse(line):
                 case Finished(summary=summary):
                     return summary
                 case Failed(problem=problem):
                     raise CatalogError(problem)
                 case event:
                     told(event)
-        raise CatalogError(f"loading the catalogue ended with {exit_text(await process.wait())} (log: {log})")
-    finally:
-        await stop_group(process)
+        ended = exit_text(await self.process.wait())
+        raise CatalogError(f"loading the catalogue ended with {ended} (log: {self.log})")
 
-
-def _parse(line: bytes, log: Path) -> CatalogEvent:
-    try:
-        return _EVENT.validate_json(line)
-    except ValidationError:
-        shown = line.decode(errors="replace").strip()[:200]
-        raise CatalogError(f"loading the catalogue said what is not understood: {shown} (log: {log})") from None
+    def _parse(self, line: bytes) -> CatalogEvent:
+        try:
+            return _EVENT.validate_json(line)
+        except ValidationError:
+            shown = line.decode(errors="replace").strip()[:200]
+            raise CatalogError(
+                f"loading the catalogue said what is not understood: {shown} (log: {self.log})"
+            ) from None

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
-
 from recsys_operator.local.backoff import next_delay
-from recsys_operator.local.plan import LOCALHOST, HttpHealth, ProcessSpec, TcpHealth
+from recsys_operator.local.health import wait_until_healthy
+from recsys_operator.local.plan import ProcessSpec
 from recsys_operator.local.spawning import exit_text, spawn, stop_group
 from recsys_operator.local.state import ProcessState, ProcessStatus
-
-POLL_SECONDS = 0.05
 
 
 class StartError(RuntimeError):
@@ -107,39 +104,6 @@ class Child:
 
     def _last_words(self, problem: str) -> str:
         return f"{self.spec.name} {problem}: {last_line(self.spec.log)} (log: {self.spec.log})"
-
-
-async def wait_until_healthy(health: HttpHealth | TcpHealth) -> None:
-    """Return once ``health`` is met; the caller bounds the time."""
-    match health:
-        case TcpHealth(port):
-            await _until(lambda: _listens(port))
-        case HttpHealth(url):
-            timeout = aiohttp.ClientTimeout(total=2)
-            async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
-                await _until(lambda: _answers(session, url))
-
-
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    while not await condition():  # noqa: ASYNC110 - another process sets no event here
-        await asyncio.sleep(POLL_SECONDS)
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(LOCALHOST, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(url) as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return False
 
 
 def last_line(log: Path) -> str:

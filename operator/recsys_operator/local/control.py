@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +15,7 @@ from recsys_operator.local.spawning import exit_text
 from recsys_operator.local.state import DataDirectory, LocalState, ProcessState, ProcessStatus
 
 STOP_SECONDS = 30.0
+EXIT_SECONDS = 2.0
 POLL_SECONDS = 0.05
 COLOURS = {
     ProcessStatus.READY: "green",
@@ -33,15 +35,29 @@ def down(directory: DataDirectory) -> LocalState | None:
         return None
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal(state.pid, number)
-        deadline = time.monotonic() + STOP_SECONDS
-        while directory.is_locked():
-            if time.monotonic() > deadline:
-                break
-            time.sleep(POLL_SECONDS)
-        else:
+        if _holds(lambda: not directory.is_locked(), STOP_SECONDS):
             break
     directory.clear()
+    # Its children are gone with the lock; the interpreter itself takes a moment more. A zombie is none of ours.
+    _holds(lambda: not _exists(state.pid), EXIT_SECONDS)
     return state
+
+
+def _holds(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from recsys_operator.local.catalog_job import Progressed
 from recsys_operator.local.state import LocalState, ProcessState, ProcessStatus
 
 LABELS: Mapping[str, str] = {
@@ -46,20 +48,28 @@ class StartDisplay:
     def show(self, state: LocalState) -> None:
         """Bring the display up to ``state``."""
         self._show_processes(state.processes)
-        if state.catalog_total:
-            self._show_line("catalogue", "catalogue: items embedded", state.catalog_done, state.catalog_total)
+        if state.catalog is not None:
+            self._show_catalog(state.catalog, state.catalog_loaded)
+
+    def _show_catalog(self, progress: Progressed, loaded: str | None) -> None:
+        if loaded is not None:
+            self._show_line("catalogue", f"catalogue: {loaded}", 1, 1)
+        elif progress.stage == "items":
+            self._show_line("catalogue", "catalogue: items embedded", progress.done, progress.total, ends=False)
+        else:
+            self._show_line("catalogue", f"catalogue: {progress.stage} {progress.done or ''}", 0, None)
 
     def _show_processes(self, processes: Sequence[ProcessState]) -> None:
         for process in processes:
             ready = process.status is ProcessStatus.READY
             self._show_line(process.name, LABELS.get(process.name, process.name), int(ready), 1)
 
-    def _show_line(self, key: str, label: str, done: int, total: int) -> None:
+    def _show_line(self, key: str, label: str, done: int, total: int | None, *, ends: bool = True) -> None:
         if key not in self._tasks:
             self._tasks[key] = self._progress.add_task(label, total=total)
-        self._progress.update(self._tasks[key], completed=done, total=total)
-        if done >= total and key not in self._done:
+        self._progress.update(self._tasks[key], description=escape(label), completed=done, total=total)
+        if ends and done == total and key not in self._done:
             self._done.add(key)
             if not self._console.is_terminal:
                 elapsed = time.monotonic() - self._begin
-                self._console.print(f"{label}: ready ({elapsed:.1f} s)", highlight=False)
+                self._console.print(f"{escape(label)}: ready ({elapsed:.1f} s)", highlight=False, soft_wrap=True)

@@ -115,7 +115,7 @@ def _fetch(uri: str, revision: str | None, choose: Choice) -> list[Path]:
     try:
         info = hub.model_info(parsed.repo, revision=revision)
         chosen = choose([sibling.rfilename for sibling in info.siblings or ()], parsed.file)
-        return [Path(str(hub.hf_hub_download(parsed.repo, file, revision=info.sha))) for file in chosen]
+        return [Path(str(hub.hf_hub_download(parsed.repo, file, revision=revision))) for file in chosen]
     except HfHubHTTPError as error:
         raise UriError(_refusal(uri, revision, error, hub.endpoint)) from None
     except (HTTPError, OSError) as error:

@@ -15,7 +15,7 @@ from recsys_operator.local.catalog_job import (
     CatalogEvent,
     CatalogJob,
     OnError,
-    load_in_child,
+    catalog_child,
 )
 from recsys_operator.local.resolve import Resolver
 from recsys_operator.local.state import DataDirectory
@@ -48,6 +48,11 @@ def load(file: Path, directory: DataDirectory, on_error: OnError, say: Callable[
             embedder=InProcessEmbedder(path=embedder),
             on_error=on_error,
         )
-        say(asyncio.run(load_in_child(job, directory.log("load"), told)))
+        say(asyncio.run(_load(job, directory.log("load"), told)))
     except (ResourceError, CatalogError) as error:
         raise LoadError(str(error)) from None
+
+
+async def _load(job: CatalogJob, log: Path, told: Callable[[CatalogEvent], None]) -> str:
+    async with catalog_child(log) as child:
+        return await child.load(job, told)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from recsys_gateway.catalog.source import CatalogSource, Format, TableSource
+from recsys_gateway.catalog.importers.movielens import DOWNLOAD
+from recsys_gateway.catalog.importers.reading import located
+from recsys_gateway.catalog.source import CatalogSource, Format, SourceError, TableSource
 from recsys_gateway.config import EngineType, Role
 
 from recsys_operator.api.models import Model
@@ -16,8 +18,6 @@ from recsys_operator.api.recommender_system import RecommenderSystem, ResourceEr
 from recsys_operator.api.retrieval import Embedder
 from recsys_operator.local.hub import fetch_encoder, fetch_language_model
 from recsys_operator.local.uris import UriError, file_path, sample_model_path, sample_table_path
-
-MOVIELENS_HINT = "download and unpack MovieLens 100K (grouplens.org/datasets/movielens/100k) and give its folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Resolver:
 
     source: Path
     samples: Path
-    environment: Mapping[str, str] = os.environ
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def resolve(self, system: RecommenderSystem) -> ResolvedFiles:
         """
@@ -87,22 +87,12 @@ class Resolver:
         with self._field(f"spec.catalog.{name}.uri"):
             if table.uri.startswith("sample://"):
                 path = sample_table_path(table.uri, name, self.samples)
-            elif table.uri.startswith("file://"):
-                path = self._movielens(table) if table.format is Format.MOVIELENS else self._file(table.uri)
             else:
-                raise UriError(f"{table.uri}: one machine reads file:// and sample://shop")
+                path = located(table, self.environment).absolute()
             if not path.exists():
-                raise UriError(f"{path}: no such file or folder")
+                hint = f"; {DOWNLOAD}" if table.format is Format.MOVIELENS else ""
+                raise UriError(f"{path}: no such file or folder{hint}")
         return table.model_copy(update={"uri": f"file://{path}"})
-
-    def _movielens(self, table: TableSource) -> Path:
-        try:
-            path = self._file(table.uri)
-        except UriError as error:
-            raise UriError(f"{error}; {MOVIELENS_HINT}") from None
-        if not path.is_dir():
-            raise UriError(f"{path}: no such folder; {MOVIELENS_HINT}")
-        return path
 
     def _model(self, role: Role, model: Model, made_here: bool) -> ModelPlace:
         source = model.model
@@ -156,7 +146,7 @@ class Resolver:
     def _field(self, path: str) -> Iterator[None]:
         try:
             yield
-        except UriError as error:
+        except (UriError, SourceError) as error:
             raise ResourceError(f"{self.source}: {path}: {error}") from None
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from recsys_operator.local.catalog_job import CatalogEvent, CatalogJob, Embedded, load_in_child
+from recsys_operator.local.catalog_job import CatalogEvent, CatalogJob, Progressed, catalog_child
+from recsys_operator.local.health import wait_for_parts
 from recsys_operator.local.plan import LocalPlan
 from recsys_operator.local.state import DataDirectory, LocalState, ProcessState
 from recsys_operator.local.supervisor import Supervisor
 
+PARTS_SECONDS = 20.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,12 +56,14 @@ class LocalRun:
 
     async def _live(self, supervisor: Supervisor) -> None:
         self._update(phase="starting the models and the vector store")
-        await supervisor.start(self.plan.backing)
-        self._update(phase="loading the catalogue")
-        await load_in_child(self._job(), self.directory.log("catalog"), self._loading)
-        self._update(phase="starting the gateway")
+        async with catalog_child(self.directory.log("catalog")) as child:
+            await supervisor.start(self.plan.backing)
+            self._update(phase="loading the catalogue")
+            summary = await child.load(self._job(), self._loading)
+        self._update(phase="starting the gateway", catalog_loaded=summary)
         write_config(self.plan, self.directory.gateway_config)
         await supervisor.start([self.plan.gateway])
+        await wait_for_parts(self.plan.url, PARTS_SECONDS)
         self._update(phase="ready", ready=True)
         await asyncio.to_thread(self.when_ready, self.state)
         await self._stop.wait()
@@ -71,8 +75,8 @@ class LocalRun:
         return CatalogJob(source=self.plan.catalog, vector_store=config.vector_store, embedder=config.embedder)
 
     def _loading(self, event: CatalogEvent) -> None:
-        if isinstance(event, Embedded):
-            self._update(catalog_done=event.done, catalog_total=event.total)
+        if isinstance(event, Progressed):
+            self._update(catalog=event)
 
     def _processes_changed(self, processes: tuple[ProcessState, ...]) -> None:
         self._update(processes=processes)

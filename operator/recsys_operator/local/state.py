@@ -11,6 +11,8 @@ from typing import IO, Self
 from pydantic import ValidationError
 from recsys_gateway.config import Frozen, Role, VectorStore
 
+from recsys_operator.local.catalog_job import Progressed
+
 
 class ProcessStatus(StrEnum):
     STARTING = "starting"
@@ -39,7 +41,7 @@ class RunningModel(Frozen):
 class LocalState(Frozen):
     """``phase`` is what goes on now, in words; ``ready`` says that questions are answered; ``error`` ended the start.
 
-    ``catalog_done`` of ``catalog_total`` items are embedded (0 of 0: it is not known yet).
+    ``catalog`` is how far its loading is, ``catalog_loaded`` what came of it.
     """
 
     pid: int
@@ -49,8 +51,8 @@ class LocalState(Frozen):
     phase: str = "starting"
     ready: bool = False
     error: str | None = None
-    catalog_done: int = 0
-    catalog_total: int = 0
+    catalog: Progressed | None = None
+    catalog_loaded: str | None = None
     models: tuple[RunningModel, ...] = ()
     processes: tuple[ProcessState, ...] = ()
 

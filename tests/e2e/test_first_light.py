@@ -1,0 +1,276 @@
+"""The newcomer's path, as typed: up, ask, status, logs, load, a process that dies, down. One start for all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recsys_operator.local.ports import free_ports
+from recsys_operator.local.uris import samples_folder
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "manifests" / "examples" / "quickstart.yaml"
+CATALOGUE = {line.split(",")[0] for line in (samples_folder() / "shop" / "items.csv").read_text().splitlines()[1:]}
+QUESTION = "a light jacket for rainy hikes"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A running sample shop."""
+
+    data: Path
+    url: str
+
+    def recsys(self, *arguments: str, code: int = 0, data: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "recsys_operator.cli", *arguments, "--data-dir", str(data or self.data)]
+        environment = {name: value for name, value in os.environ.items() if name != "RECSYS_URL"}
+        result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment, check=False)
+        assert result.returncode == code, result.stdout + result.stderr
+        return result
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self.recsys("status", "--json").stdout)
+        return state
+
+    def process(self, name: str) -> dict[str, Any]:
+        return next(process for process in self.state()["processes"] if process["name"] == name)
+
+    def ask(self, *arguments: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.recsys("ask", *arguments, "--json").stdout)
+        return answer
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.1)
+
+
+def processes_of(data: Path) -> list[str]:
+    """The command lines that name the data directory, zombies apart."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(data) in line:
+            found.append(line)
+    return found
+
+
+def alive(pids: list[int]) -> list[int]:
+    def runs(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    return [pid for pid in pids if runs(pid)]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    (port,) = free_ports(1)
+    running = Shop(tmp_path_factory.mktemp("shop") / "data", f"http://127.0.0.1:{port}")
+    started = running.recsys("up", "--port", str(port), "--detach")
+    assert f"Serving on {running.url}" in started.stdout
+    yield running
+    running.recsys("down")
+
+
+def test_up_says_what_runs_and_that_the_models_are_samples(shop: Shop) -> None:
+    said = (shop.data / "logs" / "up.log").read_text()
+    assert "On one machine llama.cpp runs the models, in place of TGI." in said
+    assert "Sample models: tuned, base." in said
+    assert "catalogue: 366 items (366 added), 1000 users (1000 added)" in said
+    status = shop.recsys("status").stdout
+    assert "tuned model: sample-tuned (sample model)" in status
+    assert "base model: sample-base (sample model)" in status
+
+
+def test_everything_runs_and_listens_on_this_machine_alone(shop: Shop) -> None:
+    state = shop.state()
+    assert [process["name"] for process in state["processes"]] == ["milvus", "engine-tuned", "engine-base", "gateway"]
+    assert {process["status"] for process in state["processes"]} == {"ready"}
+    ports = {process["port"] for process in state["processes"]}
+    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    hosts = {
+        fields[1].split(":")[0]
+        for fields in listening
+        if fields[3] == "0A" and int(fields[1].split(":")[1], 16) in ports
+    }
+    assert hosts == {"0100007F"}
+    everywhere = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
+    assert not [fields for fields in everywhere if fields[3] == "0A" and int(fields[1].split(":")[1], 16) in ports]
+
+
+def test_no_process_has_torch(shop: Shop) -> None:
+    for process in shop.state()["processes"]:
+        assert "libtorch" not in Path(f"/proc/{process['pid']}/maps").read_text()
+
+
+def test_a_question_is_answered_from_the_catalogue_within_five_seconds(shop: Shop) -> None:
+    begin = time.monotonic()
+    answer = shop.ask(QUESTION, "--user", "17")
+    assert time.monotonic() - begin < 5
+    assert len(answer["items"]) == 10
+    assert {item["id"] for item in answer["items"]} <= CATALOGUE
+    assert answer["answer"]
+    assert answer["degraded"] == []
+    assert answer["tokens"]["saved"] > 0
+
+
+def test_the_json_is_the_body_of_the_gateway(shop: Shop) -> None:
+    body = json.dumps({"query": QUESTION, "user_id": "17", "k": 3, "seed": 7}).encode()
+    request = urllib.request.Request(
+        f"{shop.url}/v1/recommendations", data=body, headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        direct = json.load(response)
+    asked = shop.ask(QUESTION, "--user", "17", "-k", "3")
+    assert asked.keys() == direct.keys()
+    assert len(direct["items"]) == len(asked["items"]) == 3
+
+
+def test_an_answer_for_people(shop: Shop) -> None:
+    shown = shop.recsys("ask", QUESTION, "-k", "3", "--filter", "price=..100").stdout
+    assert "saved against the plain prompt" in shown
+    assert "diversity (ILD)" in shown
+    assert "(sample models: tuned, base)" in shown
+
+
+def test_filters_hold(shop: Shop) -> None:
+    answer = shop.ask("something for the kitchen", "--filter", "price=10..40", "-k", "5")
+    assert answer["items"]
+    assert all(10 <= item["price"] <= 40 for item in answer["items"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("x", "-k", "0"), "k"),
+        (("x", "-k", "10000"), "k"),
+        (("x", "--filter", "no_such_field=1"), "no_such_field"),
+    ],
+)
+def test_a_refusal_is_one_line(shop: Shop, arguments: tuple[str, ...], told: str) -> None:
+    refused = shop.recsys("ask", *arguments, code=1)
+    assert told in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("query", ["", "비 오는 날 등산용 재킷", "🧥🌧️", "a\x00b\x1b[31m", "jacket " * 1400])
+def test_odd_questions_get_items_of_the_catalogue(shop: Shop, query: str) -> None:
+    body = json.dumps({"query": query, "user_id": "nobody"}).encode()
+    request = urllib.request.Request(
+        f"{shop.url}/v1/recommendations", data=body, headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    assert {item["id"] for item in answer["items"]} <= CATALOGUE
+    assert answer["items"]
+
+
+def test_a_second_up_says_so(shop: Shop) -> None:
+    pid = shop.state()["pid"]
+    refused = shop.recsys("up", "--port", str(free_ports(1)[0]), code=1)
+    assert f"recsys already runs here (pid {pid}, {shop.url})" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "already runs here" in shop.recsys("up", "--detach", code=1).stderr
+
+
+def test_a_port_in_use_starts_nothing(shop: Shop, tmp_path: Path) -> None:
+    port = shop.url.rpartition(":")[2]
+    refused = shop.recsys("up", "--port", port, code=1, data=tmp_path / "other")
+    assert refused.stderr == f"127.0.0.1:{port} cannot be listened on: Address already in use\n"
+    assert processes_of(tmp_path / "other") == []
+
+
+def test_loading_again_changes_nothing(shop: Shop) -> None:
+    said = shop.recsys("load", "-f", str(QUICKSTART)).stdout
+    assert "366 items (unchanged), 1000 users (unchanged)" in said
+    assert "acknowledged" not in said
+
+
+def test_logs_of_each_process(shop: Shop) -> None:
+    assert "listening" in shop.recsys("logs", "gateway").stdout
+    assert "engine-base" in shop.recsys("logs").stdout
+    refused = shop.recsys("logs", "nothing", code=1)
+    assert "no log called nothing; there are " in refused.stderr
+
+
+def test_a_base_engine_that_dies_is_missed_and_comes_back(shop: Shop) -> None:
+    before = shop.process("engine-base")
+    os.kill(before["pid"], signal.SIGKILL)
+    answer = shop.ask(QUESTION)
+    assert answer["items"]
+    assert answer["answer"]
+    assert [entry["stage"] for entry in answer["degraded"]] == ["narrate"]
+    until(lambda: shop.process("engine-base")["status"] == "ready", "engine-base is ready again")
+    after = shop.process("engine-base")
+    assert (after["restarts"], after["lastExit"]) == (before["restarts"] + 1, -signal.SIGKILL)
+    assert "signal SIGKILL" in shop.recsys("status").stdout
+    until(lambda: shop.ask(QUESTION)["degraded"] == [], "whole answers again")
+
+
+def test_a_vector_store_that_dies_comes_back_with_the_catalogue(shop: Shop) -> None:
+    os.kill(shop.process("milvus")["pid"], signal.SIGKILL)
+    answer = shop.ask(QUESTION, "--user", "17")
+    assert {item["id"] for item in answer["items"]} <= CATALOGUE
+    until(lambda: shop.process("milvus")["status"] == "ready", "milvus is ready again")
+    until(lambda: shop.ask(QUESTION, "--user", "17")["degraded"] == [], "whole answers again")
+    assert shop.process("milvus")["restarts"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_killed_supervisor_leaves_nothing_and_the_next_up_works(shop: Shop) -> None:
+    state = shop.state()
+    children = [process["pid"] for process in state["processes"]]
+    os.kill(state["pid"], signal.SIGKILL)
+    until(lambda: alive(children) == [], "the children are gone", 10)
+    assert "Nothing runs in" in shop.recsys("status", code=1).stderr
+    shop.recsys("up", "--port", shop.url.rpartition(":")[2], "--detach")
+    assert "366 items (unchanged)" in (shop.data / "logs" / "up.log").read_text()
+    assert shop.ask(QUESTION)["items"]
+
+
+def test_down_leaves_no_process(shop: Shop) -> None:
+    pids = [process["pid"] for process in shop.state()["processes"]]
+    assert shop.recsys("down").stdout == f"Stopped quickstart ({shop.url}).\n"
+    assert alive(pids) == []
+    until(lambda: processes_of(shop.data) == [], "no process names the data directory", 5)
+    assert shop.recsys("down").stdout == f"Nothing runs in {shop.data}.\n"
+    assert "start it with: recsys up" in shop.recsys("ask", QUESTION, code=1).stderr
+
+
+def test_ctrl_c_in_the_foreground_stops_everything(shop: Shop) -> None:
+    """After ``down``: the same data directory, in the foreground, with a question."""
+    port = shop.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "recsys_operator.cli", "up", "--port", port, "--data-dir", str(shop.data)]
+    with subprocess.Popen([*command, "--ask", QUESTION], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "Ctrl-C stops it." in line:
+                break
+        assert any(item in said for item in CATALOGUE), said
+        pids = [child["pid"] for child in shop.state()["processes"]]
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert time.monotonic() - begin < 12
+        assert "Stopped: no process is left." in process.stdout.read()
+    assert alive(pids) == []
