@@ -69,7 +69,8 @@ def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined or isinstance(field.default, BaseModel) or field.default is None:
         return ""
     value = field.default.value if isinstance(field.default, Enum) else field.default
-    return f"`{json.dumps(value)}`" if value not in ((), "", {}) else ""
+    shown = isinstance(value, str | int | float | bool) and value != ""
+    return f"`{json.dumps(value)}`" if shown else ""
 
 
 def _arguments(annotation: Any) -> tuple[Any, ...]:
@@ -113,9 +114,12 @@ def _type_name(annotation: Any) -> str:
 
 
 def http_page() -> str:
-    from recsys_gateway.api.app import openapi_document
+    from recsys_gateway.api.app import create_app
+    from recsys_gateway.config import GatewayConfig
 
-    document = openapi_document()
+    pool = {"name": "default", "endpoints": [{"url": "http://127.0.0.1:9001"}]}
+    model = {"name": "base", "role": "base", "engine": "LlamaCpp", "pools": [pool]}
+    document = create_app(GatewayConfig.model_validate({"models": [model]})).openapi()
     parts = [HEADER, "# The HTTP API\n\nThe running gateway serves the same as `/openapi.json`.\n"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -186,6 +190,35 @@ def _schema_link(schema: Mapping[str, Any]) -> str:
     return f"[{name}](#{name.lower()})" if name else ""
 
 
+def cli_page() -> str:
+    import click
+    import typer
+    from recsys_operator.cli import app
+
+    group = typer.main.get_command(app)
+    parts = [HEADER, "# The command line\n\nExit status: 0 done, 1 failed, 2 wrong usage.\n"]
+    context = click.Context(group, info_name="recsys")
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        command = command.load() if hasattr(command, "load") else command
+        parts += _command(f"recsys {name}", command, click.Context(command, info_name=name, parent=context))
+    return "\n".join(parts)
+
+
+def _command(name: str, command: Any, context: Any) -> Iterator[str]:
+    yield f"\n## `{name}`\n\n{inspect.cleandoc(command.help or '')}\n"
+    if hasattr(command, "list_commands"):
+        for child in command.list_commands(context):
+            yield from _command(f"{name} {child}", command.get_command(context, child), context)
+        return
+    yield "| option | default | meaning |\n|---|---|---|"
+    for parameter in command.params:
+        names = ", ".join(f"`{each}`" for each in getattr(parameter, "opts", [])) or f"`{parameter.name}`"
+        given = isinstance(parameter.default, str | int | float | Path) and not isinstance(parameter.default, bool)
+        meaning = " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|")
+        yield f"| {names} | {f'`{parameter.default}`' if given else ''} | {meaning} |"
+
+
 def _code(value: object) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
 
@@ -194,7 +227,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail where a page is behind; write nothing")
     check = parser.parse_args().check
-    pages = {"resource.md": resource_page(), "configuration.md": configuration_page(), "http.md": http_page()}
+    pages = {
+        "cli.md": cli_page(),
+        "resource.md": resource_page(),
+        "configuration.md": configuration_page(),
+        "http.md": http_page(),
+    }
     PAGES.mkdir(exist_ok=True)
     behind = [
         name for name, text in pages.items() if not (PAGES / name).exists() or (PAGES / name).read_text("utf-8") != text
