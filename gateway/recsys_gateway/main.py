@@ -10,9 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
-from recsys_gateway.api.app import create_app
 from recsys_gateway.config import ConfigurationError, load_config
 from recsys_gateway.telemetry import configure_logging
 
@@ -30,7 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        app = create_app(load_config(options.config))
+        config = load_config(options.config)
+        # Imported after the configuration is known to parse: it takes seconds, and a refusal should not.
+        import uvicorn
+
+        from recsys_gateway.api.app import create_app
+
+        app = create_app(config)
         listener = _listen(options.host, options.port)
     except ConfigurationError as error:
         return _refused(str(error))

@@ -90,3 +90,9 @@ def shared_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLi
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def port() -> Callable[[], int]:
+    """Gives a free port each time that it is called."""
+    return free_port

@@ -15,8 +15,7 @@ MAX_SENTENCE = 600
 _END = re.compile(r"[.!?…。！？]+[\"'”’)]*(?=\s)|\n+")
 _BRACKET = re.compile(r"\[\s*(\d+(?:\s*(?:,|&|and)\s*\d+)*)\s*\]")
 _NUMBER = re.compile(r"\d+")
-_OPEN_BRACKET = re.compile(r"\[\s*\d[^\]]*$")
-_CUT_BRACKET = re.compile(r"\[[^\]]*$")
+_OPEN_BRACKET = re.compile(r"\[[^\]]*$")
 _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
 _ARTICLE = re.compile(r"^(.*), (the|an?)$", re.IGNORECASE)
 
@@ -109,7 +108,7 @@ class CheckedText:
         if cut and self._said:
             return []
         if cut:
-            rest = _CUT_BRACKET.sub("", rest).rstrip() + "…" if rest.strip() else ""
+            rest = _OPEN_BRACKET.sub("", rest).rstrip() + "…" if rest.strip() else ""
         return self._checked(rest)
 
     def _checked(self, sentence: str) -> list[str]:

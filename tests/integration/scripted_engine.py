@@ -1,0 +1,97 @@
+"""An engine that speaks llama.cpp's HTTP and misbehaves as it is told: for what no real engine does on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+Ranked = Callable[[list[str]], str]
+"""From the tokens that the schema allows to the text of the answer."""
+
+
+def first_ones(tokens: list[str]) -> str:
+    """What a well-behaved tuned model says: the first five candidates."""
+    return json.dumps({"items": tokens[:5]})
+
+
+class ScriptedEngine:
+    """``rank`` and ``story`` are what it says; ``status`` and ``hangs`` how it fails; ``cut_after`` cuts its streams.
+
+    ``aborted`` counts answers that the client left before their end.
+    """
+
+    def __init__(self) -> None:
+        self.rank: Ranked = first_ones
+        self.story = "I would take [1]. You may also like [2]."
+        self.status = 200
+        self.hangs = False
+        self.cut_after: int | None = None
+        self.bodies: list[dict[str, Any]] = []
+        self.aborted = 0
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, port: int = 0) -> None:
+        app = web.Application(client_max_size=8 << 20)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/tokenize", self._tokenize)
+        app.router.add_get("/health", self._health)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"tokens": list(range(len(re.findall(r"<[^<>\s]+>|\w+|\S", body["content"]))))})
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.bodies.append(body)
+        try:
+            if self.hangs:
+                await asyncio.Event().wait()
+            if self.status != 200:
+                return web.json_response({"error": {"message": "told to fail"}}, status=self.status)
+            return await self._streamed(request) if body["stream"] else self._whole(body)
+        except (asyncio.CancelledError, ConnectionResetError):
+            self.aborted += 1
+            raise
+
+    def _whole(self, body: dict[str, Any]) -> web.Response:
+        schema = body.get("response_format", {}).get("schema", {})
+        tokens = schema.get("properties", {}).get("items", {}).get("items", {}).get("enum", [])
+        message = {"role": "assistant", "content": self.rank(tokens)}
+        usage = {"prompt_tokens": 300, "completion_tokens": 20}
+        return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+    async def _streamed(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+
+        async def event(choices: list[dict[str, Any]], **more: object) -> None:
+            await response.write(f"data: {json.dumps({'choices': choices, **more})}\n\n".encode())
+
+        for count, start in enumerate(range(0, len(self.story), 4)):
+            if count == self.cut_after:
+                request.transport.close() if request.transport else None
+                return response
+            await event([{"delta": {"content": self.story[start : start + 4]}, "finish_reason": None}])
+        await event([{"delta": {}, "finish_reason": "stop"}])
+        await event([], usage={"prompt_tokens": 80, "completion_tokens": 15})
+        await response.write(b"data: [DONE]\n\n")
+        return response
