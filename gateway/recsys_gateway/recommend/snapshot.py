@@ -14,7 +14,7 @@ from recsys_gateway.recommend.retrieve import Catalog
 from recsys_gateway.recommend.vocabulary import Vocabulary
 
 POPULAR_ITEMS = 500
-REFRESH_SECONDS = 30.0
+REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class SnapshotKeeper:
         self.problem = "not asked yet"
 
     async def run(self) -> None:
-        """Refresh until cancelled: every 30 s, every second while the store is away or empty."""
+        """Refresh until cancelled: every minute, every second while the store is away or empty."""
         while True:
             await self.refresh()
             await asyncio.sleep(REFRESH_SECONDS if self.reachable and self.latest.popular else RETRY_SECONDS)

@@ -1,0 +1,82 @@
+"""The sample models on llama.cpp's real server, asked as the gateway asks: schema, seeds, tokens, streams."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import pytest_asyncio
+from recsys_gateway.config import ServedModel
+from recsys_gateway.engines.dialect import ChatCall
+from recsys_gateway.recommend.rank import parse_items, recommend_schema
+from recsys_gateway.serving.upstream import Upstream, new_session
+from running_gateway import SAMPLES, wait_for_status
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TOKENS = {f"<JKT-{number:03}>": f"JKT-{number:03}" for number in range(1, 9)}
+
+
+@contextmanager
+def engine(name: str, port: int) -> Iterator[str]:
+    """The sample model ``name``, served as ``recsys up`` serves it."""
+    command = [sys.executable, "-m", "recsys_operator.local.engine_process", "--alias", name, "--port", str(port)]
+    process = subprocess.Popen([*command, "--model", str(SAMPLES / "models" / f"{name}.gguf")])
+    try:
+        wait_for_status(f"http://127.0.0.1:{port}/health", 200, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tuned(port: Callable[[], int]) -> AsyncIterator[Upstream]:
+    with engine("tuned", port()) as url:
+        pool = {"name": "a", "endpoints": [{"url": url}]}
+        served = {"name": "tuned", "role": "tuned", "engine": "LlamaCpp", "pools": [pool]}
+        async with new_session() as session:
+            yield Upstream(ServedModel.model_validate(served), session)
+
+
+def call(*, schema: bool = True, temperature: float = 0.0, seed: int = 1) -> ChatCall:
+    return ChatCall(
+        [("system", "You rank items."), ("user", "Candidates:\n" + "\n".join(TOKENS) + "\nRequest: a jacket")],
+        max_tokens=80,
+        temperature=temperature,
+        seed=seed,
+        schema=recommend_schema(list(TOKENS), 4) if schema else None,
+    )
+
+
+async def test_a_schema_holds_the_answer_to_the_candidates(tuned: Upstream) -> None:
+    for seed in range(5):
+        completion = await tuned.chat(call(temperature=2.0, seed=seed))
+        assert set(json.loads(completion.text)["items"]) <= set(TOKENS)
+        assert parse_items(completion.text, TOKENS)
+        assert completion.usage.prompt > 20
+        assert completion.usage.completion > 0
+
+
+async def test_a_seed_repeats_an_answer(tuned: Upstream) -> None:
+    first = [(await tuned.chat(call(temperature=1.5, seed=seed))).text for seed in range(4)]
+    assert first == [(await tuned.chat(call(temperature=1.5, seed=seed))).text for seed in range(4)]
+    assert len(set(first)) > 1
+
+
+async def test_an_item_is_one_token(tuned: Upstream) -> None:
+    assert await tuned.count("<JKT-001>") == 1
+    assert await tuned.count("<JKT-001><JKT-002>") == 2
+    assert await tuned.count("") == 0
+
+
+async def test_a_stream_says_the_same_as_the_whole_answer(tuned: Upstream) -> None:
+    parts = [part async for part in tuned.stream(call())]
+    whole = await tuned.chat(call())
+    assert "".join(part.text for part in parts) == whole.text
+    assert [part.usage for part in parts if part.usage] == [whole.usage]
+    assert await tuned.healthy()

@@ -1,0 +1,142 @@
+"""Calls to an engine: each way of failing has its class, and the place at the endpoint is given back on every path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from recsys_gateway.config import ServedModel
+from recsys_gateway.engines.dialect import ChatCall
+from recsys_gateway.serving.failures import (
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from recsys_gateway.serving.token_counts import TokenCounts
+from recsys_gateway.serving.upstream import Timeouts, Upstream, new_session
+from scripted_engine import ScriptedEngine
+
+CALL = ChatCall([("user", "hello")], max_tokens=5)
+QUICK = Timeouts(connect=1, first_byte=0.2, idle=0.2, tokenize=0.5, health=0.5)
+
+
+def model(*urls: str) -> ServedModel:
+    pool = {"name": "a", "endpoints": [{"url": url} for url in urls]}
+    return ServedModel.model_validate({"name": "m", "role": "base", "engine": "LlamaCpp", "pools": [pool]})
+
+
+@pytest_asyncio.fixture
+async def engine() -> AsyncIterator[ScriptedEngine]:
+    engine = ScriptedEngine()
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest_asyncio.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with new_session() as session:
+        yield session
+
+
+async def read(upstream: Upstream) -> str:
+    async with aclosing(upstream.stream(CALL)) as parts:
+        return "".join([part.text async for part in parts])
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [
+        (500, UpstreamUnavailable),
+        (502, UpstreamUnavailable),
+        (503, UpstreamOverloaded),
+        (429, UpstreamOverloaded),
+        (400, UpstreamRefused),
+    ],
+)
+async def test_a_status_means_a_failure(
+    engine: ScriptedEngine, session: aiohttp.ClientSession, status: int, failure: type[UpstreamError]
+) -> None:
+    engine.status = status
+    seen: list[str] = []
+    upstream = Upstream(model(engine.url), session, QUICK, lambda _role, _pool, outcome: seen.append(outcome))
+    with pytest.raises(failure):
+        await upstream.chat(CALL)
+    with pytest.raises(failure):
+        await read(upstream)
+    assert seen == [failure.__name__.removeprefix("Upstream").lower()] * 2
+    assert [state.in_flight for state in upstream.endpoints] == [0]
+
+
+async def test_silence_is_a_timeout_and_aborts_the_engine(
+    engine: ScriptedEngine, session: aiohttp.ClientSession
+) -> None:
+    engine.hangs = True
+    upstream = Upstream(model(engine.url), session, QUICK)
+    with pytest.raises(UpstreamTimeout):
+        await upstream.chat(CALL)
+    assert [state.in_flight for state in upstream.endpoints] == [0]
+    async with asyncio.timeout(5):
+        while engine.aborted == 0:  # noqa: ASYNC110  the engine notices when its socket is read
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_that_is_cut_is_unavailable_after_its_first_parts(
+    engine: ScriptedEngine, session: aiohttp.ClientSession
+) -> None:
+    engine.cut_after = 2
+    upstream, parts = Upstream(model(engine.url), session, QUICK), []
+
+    async def collect() -> None:
+        async for part in upstream.stream(CALL):
+            parts.append(part.text)  # noqa: PERF401  what came before the failure must stay
+
+    with pytest.raises(UpstreamUnavailable):
+        await collect()
+    assert "".join(parts) == engine.story[:8]
+    assert [state.in_flight for state in upstream.endpoints] == [0]
+
+
+async def test_nobody_there_is_unavailable(session: aiohttp.ClientSession) -> None:
+    upstream = Upstream(model("http://127.0.0.1:9"), session, QUICK)
+    with pytest.raises(UpstreamUnavailable):
+        await upstream.chat(CALL)
+    with pytest.raises(UpstreamUnavailable, match="no endpoint"):
+        await Upstream(model(), session, QUICK).chat(CALL)
+    assert not await upstream.healthy()
+
+
+async def test_the_least_busy_endpoint_is_taken(engine: ScriptedEngine, session: aiohttp.ClientSession) -> None:
+    other = ScriptedEngine()
+    await other.start()
+    engine.hangs = True
+    upstream = Upstream(model(engine.url, other.url), session)
+    waiting = asyncio.create_task(upstream.chat(CALL))
+    async with asyncio.timeout(5):
+        while not engine.bodies:  # noqa: ASYNC110  told by the engine's list of requests
+            await asyncio.sleep(0.01)
+    assert await read(upstream) == other.story
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert [state.in_flight for state in upstream.endpoints] == [0, 0]
+    await other.stop()
+
+
+async def test_tokens_are_counted_once_and_remembered(engine: ScriptedEngine, session: aiohttp.ClientSession) -> None:
+    seen: list[str] = []
+    upstream = Upstream(model(engine.url), session, QUICK, lambda _role, _pool, outcome: seen.append(outcome))
+    counts = TokenCounts(upstream)
+    assert await counts.of(["one two", "<JKT-012> three", "one two"]) == {"one two": 2, "<JKT-012> three": 2}
+    assert await counts.of(["one two", "four"]) == {"one two": 2, "four": 1}
+    assert len(seen) == 3
+    assert await counts.of_whole(["one two", "three"]) == 3
+    await engine.stop()
+    assert await counts.of_whole(["one"]) is None
+    with pytest.raises(UpstreamUnavailable):
+        await counts.of(["one two", "cold"])
