@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recsys_gateway.recommend.faithfulness import CheckedText, Outside, UnfaithfulText, spoken
 
 TITLES = ["Fjord Rain Jacket", "Trail Cap"]
-OTHERS = ["Desert Tent", "Heat (1995)", "Usual Suspects, The (1995)", "Fjord Rain"]
+OTHERS = ["Desert Tent", "Heat (1995)", "Usual Suspects, The (1995)", "Fjord Rain", "To Die For (1995)"]
 
 
 def checked(request: str = "", slate: tuple[str, ...] = ()) -> CheckedText:
@@ -51,6 +51,7 @@ def test_wherever_it_is_cut_the_sentences_are_the_same(cuts: list[int]) -> None:
         "Take the desert tent.",
         "Watch The Usual Suspects.",
         "You will like Heat too.",
+        "To Die For is better.",
         "Take [1",
         "x" * 2000,
         "The Usual. Suspects are not caught by a full stop",
@@ -79,6 +80,7 @@ def test_what_is_not_on_the_list_is_never_shown(text: str, cuts: list[int]) -> N
         "In the heat, take [2].",
         "The fjord rain jacket is the one.",
         "Rain is coming.",
+        "[1] is a jacket to die for.",
     ],
 )
 def test_plain_words_are_no_titles(text: str) -> None:

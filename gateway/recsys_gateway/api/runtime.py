@@ -65,7 +65,10 @@ class Runtime:
         await self._session.close()
 
     async def readiness(self) -> tuple[bool, dict[str, dict[str, object]]]:
-        """Whether an answer can be given, and how each part is doing. Engines are asked now; they may be missing."""
+        """Whether an answer can be given, and how each part is doing. Engines are asked now; they may be missing.
+
+        An embedder that is still loading is waited for; one that cannot be loaded is not: key words stand in for it.
+        """
         healthy = await asyncio.gather(*(upstream.healthy() for upstream in self.upstreams.values()))
         parts: dict[str, dict[str, object]] = {
             role.value: {"ready": well, "model": upstream.model.name}
@@ -78,4 +81,4 @@ class Runtime:
         parts["embedder"] = {"ready": embedder.embedder is not None, "detail": embedder.problem}
         parts["vectorStore"] = {"ready": keeper.reachable, "detail": keeper.problem}
         parts["memory"] = {"ready": known > 0, "detail": f"{known} popular items"}
-        return known > 0, parts
+        return known > 0 and embedder.settled, parts

@@ -11,6 +11,8 @@ from recsys_gateway.catalog.rows import StoredItem
 from recsys_gateway.recommend.inflection import stem, stems
 from recsys_gateway.recommend.stages import Arm, Signals, Vector
 
+_HAIR = 1e-6
+
 
 def evidence(stored: StoredItem, signals: Signals) -> dict[Arm, float]:
     """The evidence for one item, as ``Candidate`` documents it.
@@ -34,18 +36,19 @@ def evidence(stored: StoredItem, signals: Signals) -> dict[Arm, float]:
 def thresholds(candidates: Iterable[Mapping[Arm, float]]) -> dict[Arm, float]:
     """From where on an arm's evidence confirms an item: its mean over the candidates, and never 0 or less.
 
-    A mean, since the scale differs from embedder to embedder and from catalogue to catalogue.
+    A mean, since the scale differs from embedder to embedder and from catalogue to catalogue; a hair below it, so that
+    equal evidence confirms whatever rounding does.
     """
     found: dict[Arm, list[float]] = {}
     for each in candidates:
         for arm, value in each.items():
             found.setdefault(arm, []).append(value)
-    return {arm: max(fmean(values), 1e-6) for arm, values in found.items()}
+    return {arm: max(fmean(values) - _HAIR, _HAIR) for arm, values in found.items()}
 
 
 def confirming(found: Mapping[Arm, float], limits: Mapping[Arm, float]) -> tuple[Arm, ...]:
     """The arms that confirm an item with the evidence ``found``, in the order of ``Arm``."""
-    return tuple(arm for arm in Arm if arm in found and found[arm] >= limits.get(arm, 1e-6))
+    return tuple(arm for arm in Arm if arm in found and found[arm] >= limits.get(arm, _HAIR))
 
 
 def mean_direction(vectors: Sequence[Vector]) -> Vector | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from recsys_gateway.recommend.inflection import words
+from recsys_gateway.recommend.keywords import STOPWORDS
 from recsys_gateway.recommend.prompt import TITLE_CHARACTERS, one_line
 
 MAX_SENTENCE = 600
@@ -41,26 +42,47 @@ def _normal(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Titles that must not be spoken of, ready for search: several words in any case, one word as it is written."""
+    """Titles that must not be spoken of, ready for search.
+
+    ``phrases`` hold two telling words or more and are found in any case. The others ("Heat", "To Die For") may be plain
+    words of a sentence: ``exact`` are found only as they are written, with a capital.
+    """
 
     phrases: frozenset[str] = frozenset()
-    single: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, titles: Iterable[str], slate: Iterable[str], request: str) -> Outside:
         """The titles outside the slate; one that the request names itself, or that a slate's title equals, is none."""
         allowed, asked = {_normal(spoken(title)) for title in slate}, _normal(request)
-        phrases, single = set[str](), set[str]()
+        phrases, exact = set[str](), set[str]()
         for title in titles:
             said = spoken(title)
             normal = _normal(said)
             if normal in allowed or normal in asked or not normal.strip():
                 continue
-            if " " in normal.strip():
+            if sum(word not in STOPWORDS for word in normal.split()) > 1:
                 phrases.add(normal)
-            elif said[:1].isupper() and said.isalpha():
-                single.add(said)
-        return cls(frozenset(phrases), frozenset(single))
+            elif any(character.isupper() for character in said):
+                exact.add(said)
+        return cls(frozenset(phrases), frozenset(exact))
+
+    def named_in(self, normal: str, written: str, allowed: Iterable[str]) -> bool:
+        """Whether one of them is named: ``normal`` is the text so far, ``written`` the sentence as it is written.
+
+        A phrase that is part of an ``allowed`` title is not named where that title is.
+        """
+        found = (phrase for phrase in self.phrases if phrase in normal)
+        if any(not any(phrase in title and title in normal for title in allowed) for phrase in found):
+            return True
+        return any(_stands_in(title, written) for title in self.exact if title in written)
+
+
+def _stands_in(title: str, sentence: str) -> bool:
+    """As whole words; a single word not at the beginning, where a capital says nothing."""
+    places = [match.start() for match in re.finditer(rf"(?<!\w){re.escape(title)}(?!\w)", sentence)]
+    first = re.search(r"\w", sentence)
+    return any(" " in title or first is None or place != first.start() for place in places)
 
 
 @dataclass(slots=True)
@@ -119,10 +141,7 @@ class CheckedText:
             raise UnfaithfulText("a bracket that is not closed")
         so_far = f"{self._said} {text}"
         normal = _normal(so_far)
-        for phrase in self.outside.phrases:
-            if phrase in normal and not any(phrase in allowed and allowed in normal for allowed in self._allowed):
-                raise UnfaithfulText("a title outside the slate")
-        if self.outside.single & set(_inner_words(self._without_slate(text))):
+        if self.outside.named_in(normal, self._without_slate(text), self._allowed):
             raise UnfaithfulText("a title outside the slate")
         self.mentioned |= bool(_BRACKET.search(sentence)) or any(allowed in normal for allowed in self._allowed)
         self._said = so_far
@@ -142,8 +161,3 @@ class CheckedText:
             for form in (_shown(title), spoken(title)):
                 text = text.replace(form, "·") if form else text
         return text
-
-
-def _inner_words(sentence: str) -> list[str]:
-    """The words as written, without the first: a capital there says nothing."""
-    return re.findall(r"[^\W\d_]+", sentence)[1:]

@@ -29,7 +29,7 @@ _KOREAN = """
     찾아줘 찾는 찾고 있는 있어 있나요 싶어 싶어요 원해 원해요 하는 한 할 해줘 해주세요 위한 어떤 무엇
     뭐 을 를 은 는 가 와 과 도
 """
-_STOPWORDS = frozenset(_ENGLISH.split()) | frozenset(_KOREAN.split())
+STOPWORDS = frozenset(_ENGLISH.split()) | frozenset(_KOREAN.split())
 _PARTICLE_LINES = """
     에서는 에서 에게 으로 까지 부터 하고 이나 을 를 은 는 이 가 에 의 로 와 과 도 용
 """
@@ -46,7 +46,9 @@ _SHARE_OF_SCRIPT = 0.2
 
 
 def language_of(text: str) -> str:
-    """ISO 639-1, by script alone: the first of ko, ja, zh, ru with a fifth of the letters (a syllable says more than a letter); else en.
+    """ISO 639-1, by script alone: the first of ko, ja, zh, ru with a fifth of the letters; else en.
+
+    A fifth, since a syllable or a sign says more than a letter.
 
     Korean comes first, since it borrows signs of others and not the other way round; Japanese before Chinese likewise.
     """
@@ -67,9 +69,9 @@ def extract(query: str, vocabulary: Vocabulary | None = None, limit: int = MAX_T
     terms: dict[str, str] = {}
     for match in WORD.findall(read):
         word = match.casefold().replace("’", "'")
-        if word not in _STOPWORDS and len(word) <= MAX_TERM_CHARACTERS:
+        if word not in STOPWORDS and len(word) <= MAX_TERM_CHARACTERS:
             term = _without_particle(word) if language == "ko" else word.removesuffix("'s")
-            if term not in _STOPWORDS and _says_something(term):
+            if term not in STOPWORDS and _says_something(term):
                 terms.setdefault(stem(term), term)
     ranked = sorted(terms, key=lambda stemmed: -_weight(stemmed, vocabulary))
     return Keywords(tuple(terms[stemmed] for stemmed in ranked[:limit]), language)

@@ -17,6 +17,7 @@ from recsys_gateway.serving.token_counts import TokenCounts
 from recsys_gateway.serving.upstream import Upstream
 
 RETRY_SECONDS = 5.0
+LOADING = "loading"
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,12 @@ class EmbedderLoader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.embedder: Embedder | None = None
-        self.problem = "loading"
+        self.problem = LOADING
+
+    @property
+    def settled(self) -> bool:
+        """Whether the first try has come to an end."""
+        return self.problem != LOADING
 
     async def run(self) -> None:
         while self.embedder is None:
