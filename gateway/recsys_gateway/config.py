@@ -72,9 +72,9 @@ class ServedModel(Frozen):
 
 
 class Admission(Frozen):
-    max_queue_depth: int = Field(default=2, ge=0)
-    max_waiting: int = Field(default=512, ge=0)
-    default_timeout_seconds: float = Field(default=60, gt=0)
+    max_queue_depth: int = Field(default=2, ge=0, description="Calls sent to a pod beyond its slots.")
+    max_waiting: int = Field(default=512, ge=0, description="Calls that wait in the gateway; more are refused.")
+    default_timeout_seconds: float = Field(default=60, gt=0, description="Of calls without a deadline of their own.")
 
 
 class VectorStore(Frozen):
@@ -95,17 +95,21 @@ class InProcessEmbedder(Frozen):
 class Diversity(Frozen):
     """``lambda`` of maximal marginal relevance: 1 is relevance alone, 0 is diversity alone."""
 
-    mmr_lambda: float = Field(default=0.7, ge=0, le=1, alias="lambda")
-    target_ild: float | None = Field(default=None, ge=0, le=1)
+    mmr_lambda: float = Field(
+        default=0.7, ge=0, le=1, alias="lambda", description="1 is relevance alone, 0 is diversity alone."
+    )
+    target_ild: float | None = Field(
+        default=None, ge=0, le=1, description="Cosine ILD to come close to, instead of lambda."
+    )
 
 
 class Recommendation(Frozen):
     """Defaults of a request, and the bounds of the pipeline."""
 
-    size: int = Field(default=10, ge=1, le=100)
+    size: int = Field(default=10, ge=1, le=100, description="Items of an answer.")
     candidates: int = Field(default=20, ge=1, le=100, description="Candidates shown to the tuned model.")
-    mode: RankingMode = RankingMode.TOOL_CALL
-    diversity: Diversity = Diversity()
+    mode: RankingMode = Field(default=RankingMode.TOOL_CALL, description="How the tuned model makes its list.")
+    diversity: Diversity = Field(default=Diversity(), description="How unlike each other the items of an answer are.")
     language: str | None = Field(default=None, description="Of the answer; default: the language of the query.")
     prompt_tokens: int = Field(default=512, ge=64, description="Budget of the ranking prompt, in the engine's tokens.")
     history_length: int = Field(default=10, ge=0, le=100, description="Latest items of the history in the prompt.")

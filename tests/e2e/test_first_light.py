@@ -21,6 +21,8 @@ from recsys_operator.local.uris import samples_folder
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "manifests" / "examples" / "quickstart.yaml"
 CATALOGUE = {line.split(",")[0] for line in (samples_folder() / "shop" / "items.csv").read_text().splitlines()[1:]}
+LISTEN = "0A"
+LOCALHOST = {"0100007F", "0000000000000000FFFF00000100007F"}  # as /proc/net writes 127.0.0.1, plain and in IPv6
 QUESTION = "a light jacket for rainy hikes"
 
 
@@ -101,19 +103,17 @@ def test_up_says_what_runs_and_that_the_models_are_samples(shop: Shop) -> None:
 
 
 def test_everything_runs_and_listens_on_this_machine_alone(shop: Shop) -> None:
-    state = shop.state()
-    assert [process["name"] for process in state["processes"]] == ["milvus", "engine-tuned", "engine-base", "gateway"]
-    assert {process["status"] for process in state["processes"]} == {"ready"}
-    ports = {process["port"] for process in state["processes"]}
-    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    hosts = {
-        fields[1].split(":")[0]
-        for fields in listening
-        if fields[3] == "0A" and int(fields[1].split(":")[1], 16) in ports
+    processes = shop.state()["processes"]
+    assert [process["name"] for process in processes] == ["milvus", "engine-tuned", "engine-base", "gateway"]
+    assert {process["status"] for process in processes} == {"ready"}
+    ports = {process["port"] for process in processes}
+    listening = {
+        tuple(address.split(":"))
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for _, address, _, state, *_ in map(str.split, Path(table).read_text().splitlines()[1:])
+        if state == LISTEN
     }
-    assert hosts == {"0100007F"}
-    everywhere = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
-    assert not [fields for fields in everywhere if fields[3] == "0A" and int(fields[1].split(":")[1], 16) in ports]
+    assert {host for host, port in listening if int(port, 16) in ports} <= LOCALHOST
 
 
 def test_no_process_has_torch(shop: Shop) -> None:

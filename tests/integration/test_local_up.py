@@ -54,6 +54,13 @@ def test_a_port_in_use(tmp_path: Path, port: str) -> None:
     assert DataDirectory(tmp_path / "d").running_state() is None
 
 
+@pytest.mark.parametrize("extra", [(), ("--detach",)])
+def test_a_data_directory_that_is_a_file(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    (tmp_path / "d").touch()
+    said = refusal("up", "--data-dir", str(tmp_path / "d"), *extra)
+    assert said == f"{tmp_path}/d: cannot be used as the data directory: Not a directory"
+
+
 def test_an_unknown_engine(tmp_path: Path) -> None:
     file = changed(tmp_path, "spec.models.tuned.engine", {"type": "Foo"})
     said = refusal("up", "-f", str(file), "--data-dir", str(tmp_path / "d"))

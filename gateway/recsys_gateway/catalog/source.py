@@ -29,17 +29,17 @@ class TableSource(Frozen):
     """One table. ``columns`` maps a field of ours to a column of the file; without it the file's own names count."""
 
     uri: str = Field(min_length=1, description="file://PATH or sample://shop; ${NAME} is an environment variable.")
-    format: Format = Format.CSV
-    columns: Mapping[str, str] = Field(default_factory=dict)
+    format: Format = Field(default=Format.CSV, description="How the table is written.")
+    columns: Mapping[str, str] = Field(default_factory=dict, description="A field of ours: a column of the file.")
     separator: str = Field(default="|", min_length=1, max_length=4, description="Between the values of one cell.")
 
 
 class CatalogSource(Frozen):
     """Items are needed; users and interactions are what makes the answers personal."""
 
-    items: TableSource
-    users: TableSource | None = None
-    interactions: TableSource | None = None
+    items: TableSource = Field(description="What can be recommended.")
+    users: TableSource | None = Field(default=None, description="Customers and their traits.")
+    interactions: TableSource | None = Field(default=None, description="Purchases, ratings and other events.")
 
 
 def expand(text: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from recsys_operator.local.catalog_job import Progressed
+from recsys_operator.local.spawning import exit_text
 from recsys_operator.local.state import LocalState, ProcessState, ProcessStatus
 
 LABELS: Mapping[str, str] = {
@@ -37,6 +38,7 @@ class StartDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._done: set[str] = set()
         self._begin = time.monotonic()
+        self._restarts: dict[str, int] = {}
 
     def start(self) -> None:
         self._progress.start()
@@ -46,10 +48,18 @@ class StartDisplay:
         self._progress.stop()
 
     def show(self, state: LocalState) -> None:
-        """Bring the display up to ``state``."""
+        """Bring the display up to ``state``; once the system runs, a line for each process that died."""
+        self._show_restarts(state)
         self._show_processes(state.processes)
         if state.catalog is not None:
             self._show_catalog(state.catalog, state.catalog_loaded)
+
+    def _show_restarts(self, state: LocalState) -> None:
+        for process in state.processes:
+            if process.restarts > self._restarts.get(process.name, 0):
+                ended = exit_text(process.last_exit or 0)
+                self._console.print(f"{process.name} ended with {ended}; it is started again", style="yellow")
+            self._restarts[process.name] = process.restarts
 
     def _show_catalog(self, progress: Progressed, loaded: str | None) -> None:
         if loaded is not None:

@@ -253,6 +253,7 @@ def _cluster_only(spec: RecommenderSystemSpec) -> Mapping[str, bool]:
         "spec.paused": spec.paused,
         "spec.gateway.auth": spec.gateway.auth is not None,
         "spec.prometheus": spec.prometheus is not None,
+        "spec.models.*.model.tokenSecretRef": any(model.model.token_secret_ref for model in models),
         "spec.models.*.canary": any(model.canary for model in models),
         "spec.models.*.engine.args": any(model.engine.args for model in models),
         "further pools": any(len(model.pools) > 1 for model in models),

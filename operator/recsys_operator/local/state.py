@@ -57,7 +57,11 @@ class LocalState(Frozen):
     processes: tuple[ProcessState, ...] = ()
 
 
-class AlreadyRunningError(RuntimeError):
+class DataDirectoryError(RuntimeError):
+    """The data directory cannot be used; the message says why."""
+
+
+class AlreadyRunningError(DataDirectoryError):
     """Another supervisor holds the data directory."""
 
 
@@ -84,7 +88,7 @@ class DataDirectory:
         return self.path / "state.json"
 
     @property
-    def _lock(self) -> Path:
+    def lock(self) -> Path:
         return self.path / "lock"
 
     def log(self, name: str) -> Path:
@@ -111,7 +115,7 @@ class DataDirectory:
 
     def is_locked(self) -> bool:
         try:
-            with self._lock.open("rb") as file:
+            with self.lock.open("rb") as file:
                 return not _try_lock(file)
         except (FileNotFoundError, NotADirectoryError):
             return False
@@ -131,10 +135,14 @@ class Lock:
         """
         Raises:
             AlreadyRunningError: somebody else holds it; the message has pid and address.
+            DataDirectoryError: it cannot be made or written.
         """
         path = self._directory.path
-        self._directory.logs.mkdir(parents=True, exist_ok=True)
-        self._file = (path / "lock").open("ab")
+        try:
+            self._directory.logs.mkdir(parents=True, exist_ok=True)
+            self._file = self._directory.lock.open("ab")
+        except OSError as error:
+            raise DataDirectoryError(f"{path}: cannot be used as the data directory: {error.strerror}") from None
         if not _try_lock(self._file):
             self._file.close()
             state = self._directory.last_state()

@@ -25,12 +25,12 @@ from recsys_operator.local.plan import LocalPlan, reachable
 from recsys_operator.local.ports import PortInUseError, require_free
 from recsys_operator.local.prepare import UpOptions, prepare, read_system
 from recsys_operator.local.run import LocalRun
-from recsys_operator.local.state import AlreadyRunningError, DataDirectory, LocalState, Lock
+from recsys_operator.local.state import DataDirectory, DataDirectoryError, LocalState, Lock
 
 POLL_SECONDS = 0.1
 UP_LOG = "up"
 
-UpError = (ResourceError, PortInUseError, AlreadyRunningError, StartError, CatalogError)
+UpError = (ResourceError, PortInUseError, DataDirectoryError, StartError, CatalogError)
 """What `up` can fail with; each says in a line or two what to do."""
 
 
@@ -115,9 +115,9 @@ def detach(options: UpOptions, directory: DataDirectory, console: Console) -> No
     Raises:
         StartError: it ended before that; the message is its own.
     """
-    if (running := directory.running_state()) is not None:
-        raise AlreadyRunningError(f"{directory.path}: recsys already runs here (pid {running.pid}, {running.url})")
-    directory.logs.mkdir(parents=True, exist_ok=True)
+    # Makes the folder, and says in one line why that cannot be done.
+    with Lock(directory):
+        pass
     with directory.log(UP_LOG).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "recsys_operator.cli", "up", *_arguments(options, directory)],
