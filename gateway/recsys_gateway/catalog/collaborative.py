@@ -28,25 +28,30 @@ RECENT_ITEMS = 20
 RECENCY = 0.75
 """Weight of an item of the history over the one after it."""
 
-_TINY = 1e-12
+_DENSE_ITEMS = 512
+_NOTHING = 1e-6
+"""Singular values, and lengths, below this share of the largest are numerical noise."""
 
 
 def item_vectors(users: NDArray[np.int64], items: NDArray[np.int64], count: int) -> NDArray[np.float32]:
     """Vectors of items ``0..count``, [count, 2 * RANK]; zeros for an item that no event stands beside.
 
-    ``users[k]`` took ``items[k]``; the events are in the order of time. Equal input gives equal vectors.
+    ``users[k]`` took ``items[k]``; the events are in the order of time. Equal input gives equal vectors, up to
+    rounding.
     """
     vectors = np.zeros((count, 2 * RANK), np.float32)
     damped = _damped(_cooccurrences(users, items, count))
-    if damped.nnz == 0:
+    known = np.unique(np.concatenate(damped.nonzero()))
+    if not len(known):
         return vectors
-    left, values, right = _truncated_svd(damped, min(RANK, count))
-    scale = np.sqrt(values)
+    left, values, right = _truncated_svd(damped[known][:, known], min(RANK, len(known)))
+    scale, rank = np.sqrt(values), len(values)
     leads = left * scale
     lengths = np.linalg.norm(leads, axis=1, keepdims=True)
-    rank = len(values)
-    vectors[:, :rank] = right * scale
-    vectors[:, RANK : RANK + rank] = np.where(lengths > _TINY, leads / np.maximum(lengths, _TINY), 0)
+    vectors[known, :rank] = right * scale
+    vectors[known, RANK : RANK + rank] = np.where(
+        lengths > _NOTHING * scale[0], leads / np.maximum(lengths, _NOTHING * scale[0]), 0
+    )
     return vectors
 
 
@@ -61,7 +66,7 @@ def user_vector(history: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] |
     weights = RECENCY ** np.arange(len(recent) - 1, -1, -1, dtype=np.float32)
     mean = weights @ np.stack(recent)[:, RANK:]
     length = float(np.linalg.norm(mean))
-    if length < _TINY:
+    if length < _NOTHING:
         return None
     return np.concatenate([mean / length, np.zeros(RANK)]).astype(np.float32)
 
@@ -88,14 +93,15 @@ def _damped(counts: csr_matrix) -> csr_matrix:
 def _truncated_svd(
     matrix: csr_matrix, rank: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The largest ``rank`` singular triplets: left [n, rank], values descending, right [n, rank]; signs are fixed."""
+    """Up to ``rank`` largest singular triplets: left [n, r], values descending, right [n, r]; signs are fixed."""
     size = matrix.shape[0]
-    if rank > size - 2:  # ARPACK finds fewer than there are
+    if size <= _DENSE_ITEMS:
         left, values, right = np.linalg.svd(matrix.toarray(), full_matrices=False)
     else:
         # A fixed start makes the iteration, and so the vectors, repeatable.
         left, values, right = svds(matrix, k=rank, v0=np.full(size, size**-0.5), solver="arpack")
     order = np.argsort(-values, kind="stable")[:rank]
+    order = order[values[order] > _NOTHING * values.max()]
     left, values, right = left[:, order], values[order], right[order].T
     signs = np.sign(left[np.abs(left).argmax(axis=0), np.arange(len(values))])
     return left * signs, values, right * signs

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 from pymilvus import AnnSearchRequest, AsyncMilvusClient, RRFRanker
+from pymilvus.client.types import Status
 from pymilvus.exceptions import ErrorCode, MilvusException
 
 from recsys_gateway.catalog import schema
@@ -245,7 +246,7 @@ def _is_key(key: str) -> bool:
 def _reason(error: Exception) -> str:
     """What happened, on one line, without the expression that Milvus repeats in its message."""
     code = error.code() if isinstance(error, grpc.RpcError) else getattr(error, "code", None)
-    if code == grpc.StatusCode.UNAVAILABLE:
+    if code in (grpc.StatusCode.UNAVAILABLE, Status.CONNECT_FAILED):
         return "not reachable"
     if code == ErrorCode.COLLECTION_NOT_FOUND:
         return "there is no such collection; load a catalogue first"

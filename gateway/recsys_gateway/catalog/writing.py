@@ -68,11 +68,19 @@ class CatalogWriter:
         if self.fact("schema") != wanted:
             self.set_fact("schema", wanted)
 
+    def query(self, collection: str, expression: str, fields: Sequence[str], **options: Any) -> list[Row]:
+        """Rows that ``expression`` finds."""
+        with self._reaching("query"):
+            rows: list[Row] = self._client.query(
+                collection, filter=expression, output_fields=list(fields), timeout=WRITE_TIMEOUT_SECONDS, **options
+            )
+        return rows
+
     def stored(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
         """Rows of ``collection`` by id; ids that are not there are absent."""
         if not ids:
             return {}
-        rows = self._query(collection, _among(ids), ["id", *fields])
+        rows = self.query(collection, _among(ids), ["id", *fields])
         return {row["id"]: row for row in rows}
 
     def all_rows(self, collection: str, fields: Sequence[str]) -> Iterator[Row]:
@@ -80,14 +88,14 @@ class CatalogWriter:
         last = ""
         while True:
             # Not pymilvus's own iterator: it does not escape the id that a page starts from.
-            page = self._query(collection, f"id > {literal(last)}", ["id", *fields], limit=PAGE, iterator="True")
+            page = self.query(collection, f"id > {literal(last)}", ["id", *fields], limit=PAGE, iterator="True")
             yield from page
             if len(page) < PAGE:
                 return
             last = page[-1]["id"]
 
     def count(self, collection: str) -> int:
-        (row,) = self._query(collection, "", ["count(*)"])
+        (row,) = self.query(collection, "", ["count(*)"])
         return int(row["count(*)"])
 
     def write(self, collection: str, rows: Sequence[Row]) -> None:
@@ -126,13 +134,6 @@ class CatalogWriter:
             if not self._client.has_collection(collection, timeout=WRITE_TIMEOUT_SECONDS):
                 create(self._client, WRITE_TIMEOUT_SECONDS)
             self._client.load_collection(collection, timeout=WRITE_TIMEOUT_SECONDS)
-
-    def _query(self, collection: str, expression: str, fields: Sequence[str], **options: Any) -> list[Row]:
-        with self._reaching("query"):
-            rows: list[Row] = self._client.query(
-                collection, filter=expression, output_fields=list(fields), timeout=WRITE_TIMEOUT_SECONDS, **options
-            )
-        return rows
 
     def _acknowledge(self, collection: str, rows: int) -> None:
         self._flush(collection)
