@@ -41,7 +41,8 @@ class RunningModel(Frozen):
 class LocalState(Frozen):
     """``phase`` is what goes on now, in words; ``ready`` says that questions are answered; ``error`` ended the start.
 
-    ``catalog`` is how far its loading is, ``catalog_loaded`` what came of it.
+    ``catalog`` is how far its loading is, ``catalog_loaded`` what came of it; ``notes`` are lines for the user,
+    ``example`` a question that suits the catalogue.
     """
 
     pid: int
@@ -54,6 +55,8 @@ class LocalState(Frozen):
     catalog: Progressed | None = None
     catalog_loaded: str | None = None
     models: tuple[RunningModel, ...] = ()
+    notes: tuple[str, ...] = ()
+    example: str = ""
     processes: tuple[ProcessState, ...] = ()
 
 

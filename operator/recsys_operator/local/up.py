@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import shutil
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +30,8 @@ from recsys_operator.local.state import DataDirectory, DataDirectoryError, Local
 
 POLL_SECONDS = 0.1
 UP_LOG = "up"
+SHOP_QUESTION = "a light jacket for rainy hikes"
+ANY_QUESTION = "something for a rainy evening"
 
 UpError = (ResourceError, PortInUseError, DataDirectoryError, StartError, CatalogError)
 """What `up` can fail with; each says in a line or two what to do."""
@@ -43,7 +46,8 @@ def up(options: UpOptions, directory: DataDirectory, question: str | None, conso
     system = read_system(options)
     with Lock(directory):
         url = f"http://{reachable(options.host)}:{options.port}"
-        state = LocalState(pid=os.getpid(), system=system.metadata.name, url=url)
+        example = SHOP_QUESTION if system.spec.catalog.items.uri.startswith("sample://") else ANY_QUESTION
+        state = LocalState(pid=os.getpid(), system=system.metadata.name, url=url, example=example)
         directory.write(state)
         try:
             require_free(options.host, options.port)
@@ -60,18 +64,18 @@ def _serve(
     plan: LocalPlan, directory: DataDirectory, state: LocalState, question: str | None, console: Console
 ) -> None:
     console.print(f"[bold]{escape(state.system)}[/] in {escape(str(directory.path))}", highlight=False)
-    for note in plan.notes:
-        console.print(escape(note), style="dim", highlight=False, soft_wrap=True)
+    _show_notes(plan.notes, console)
     display = StartDisplay(console)
 
     def ready(reached: LocalState) -> None:
         display.stop()
         if question is not None:
             answer(question, reached.url, console)
-        console.print(_invitation(reached.url, directory), highlight=False, soft_wrap=True)
+        console.print(_invitation(reached, directory), highlight=False, soft_wrap=True)
         console.print("Ctrl-C stops it.", style="dim")
 
-    started = state.model_copy(update={"models": plan.models, "vector_store": plan.vector_store})
+    told = {"models": plan.models, "vector_store": plan.vector_store, "notes": plan.notes}
+    started = state.model_copy(update=told)
     try:
         display.start()
         asyncio.run(LocalRun(plan, directory, started, display.show, ready).run())
@@ -88,14 +92,19 @@ def answer(question: str, url: str, console: Console) -> None:
         console.print(f"[yellow]{escape(str(error))}[/]", highlight=False)
 
 
-def _invitation(url: str, directory: DataDirectory) -> str:
-    recsys = program()
-    where = "" if directory.path == Path(".recsys") else f" --data-dir {shlex.quote(str(directory.path))}"
-    body = '{"query": "a light jacket for rainy hikes"}'
+def _show_notes(notes: Sequence[str], console: Console) -> None:
+    for note in notes:
+        console.print(escape(note), style="dim", highlight=False, soft_wrap=True)
+
+
+def _invitation(state: LocalState, directory: DataDirectory) -> str:
+    recsys = escape(program())
+    where = "" if directory.path == Path(".recsys") else escape(f" --data-dir {shlex.quote(str(directory.path))}")
+    body = json.dumps({"query": state.example}, ensure_ascii=False)
     return (
-        f"\nServing on [bold]{url}[/] · try in another shell:\n"
-        f'  {recsys} ask "a light jacket for rainy hikes"{where}\n'
-        f"  curl -s {url}/v1/recommendations -H 'content-type: application/json' -d '{body}'\n"
+        f"\nServing on [bold]{state.url}[/] · try in another shell:\n"
+        f'  {recsys} ask "{state.example}"{where}\n'
+        f"  curl -s {state.url}/v1/recommendations -H 'content-type: application/json' -d '{body}'\n"
         f"  {recsys} status{where}\n"
     )
 
@@ -136,7 +145,8 @@ def detach(options: UpOptions, directory: DataDirectory, console: Console) -> No
         raise
     finally:
         display.stop()
-    console.print(_invitation(state.url, directory), highlight=False, soft_wrap=True)
+    _show_notes(state.notes, console)
+    console.print(_invitation(state, directory), highlight=False, soft_wrap=True)
 
 
 def _arguments(options: UpOptions, directory: DataDirectory) -> list[str]:
