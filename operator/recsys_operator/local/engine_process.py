@@ -8,6 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+PROMPT_CACHE_MIB = 256
+"""Of prompts that were seen, in main memory; llama.cpp would take 8 GiB."""
+
 WARNINGS_ONLY = 1
 """llama.cpp's verbosity: at its default the server logs every request."""
 
@@ -25,6 +28,7 @@ def main() -> None:
     parameters.port = arguments.port
     parameters.n_parallel = arguments.slots
     parameters.n_ctx = arguments.slots * arguments.context
+    parameters.cache_ram_mib = PROMPT_CACHE_MIB
     parameters.fit_params = False
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = arguments.threads
     parameters.use_jinja = True
@@ -46,6 +50,12 @@ def main() -> None:
     os._exit(0)
 
 
+def threads_here() -> int:
+    """All cores but one, which the gateway and the vector store share: llama.cpp's threads spin while they wait."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
+    return max(1, cores - 1)
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="GGUF file")
@@ -53,7 +63,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--slots", type=int, default=2, help="sequences that run at once")
     parser.add_argument("--context", type=int, default=4096, help="tokens of one sequence")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=threads_here())
     return parser.parse_args(argv)
 
 
