@@ -57,7 +57,10 @@ class ScriptedEngine:
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
-        return web.json_response({"tokens": list(range(len(re.findall(r"<[^<>\s]+>|\w+|\S", body["content"]))))})
+        tokens: list[int] = []
+        for part in body["content"]:
+            tokens += [part] if isinstance(part, int) else range(len(re.findall(r"<[^<>\s]+>|\w+|\S", part)))
+        return web.json_response({"tokens": tokens})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

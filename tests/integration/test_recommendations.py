@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -241,7 +242,8 @@ RAW = [
 @pytest.mark.parametrize(("body", "kind", "statuses"), RAW)
 async def test_what_is_no_request_is_a_problem(gateway: Running, body: bytes, kind: str, statuses: set[int]) -> None:
     headers = {"content-type": kind, "x-request-id": "mine-1"}
-    async with gateway.http.post(f"{gateway.url}/v1/recommendations", data=body, headers=headers) as response:
+    file = io.BytesIO(body)
+    async with gateway.http.post(f"{gateway.url}/v1/recommendations", data=file, headers=headers) as response:
         problem = await response.json(content_type=None)
         assert response.status in statuses, problem
         assert response.content_type == "application/problem+json"
@@ -401,6 +403,8 @@ async def test_openapi_has_the_route_with_examples(gateway: Running) -> None:
     async with gateway.http.get(gateway.url + "/openapi.json") as response:
         document = await response.json()
     assert document["components"]["schemas"]["RecommendationRequest"]["examples"]
+    assert document["components"]["schemas"]["RecommendationAnswer"]["examples"]
+    assert "$defs" not in json.dumps(document)
     assert {"200", "400", "422", "503"} <= set(document["paths"]["/v1/recommendations"]["post"]["responses"])
 
 

@@ -57,18 +57,32 @@ def test_tgi_is_called_tgi_gets_value_and_never_top_p_of_one() -> None:
     assert {"top_p", "top_k"}.isdisjoint(sent)
 
 
-def test_token_counts() -> None:
-    assert dialect_of(EngineType.LLAMA_CPP).token_count({"tokens": [5, 6, 7]}) == 3
+def test_llama_cpp_counts_many_texts_in_one_call() -> None:
+    dialect = dialect_of(EngineType.LLAMA_CPP)
+    assert dialect.tokenize_body(["one", "", "two"])["content"] == ["one", -1, "", -1, "two", -1]
+    assert dialect.token_counts({"tokens": [5, 6, -1, -1, 7, -1]}, 3) == [2, 0, 1]
+
+
+def test_tgi_counts_one_text_without_its_special_tokens() -> None:
+    dialect = dialect_of(EngineType.TGI)
+    assert dialect.tokenize_body(["The"]) == {"inputs": "The"}
     begin, word = {"id": 0, "text": "", "start": 0, "stop": 0}, {"id": 294, "text": "The", "start": 0, "stop": 3}
-    assert dialect_of(EngineType.TGI).token_count([begin, word]) == 1
-    for engine, answer in [
+    assert dialect.token_counts([begin, word], 1) == [1]
+
+
+@pytest.mark.parametrize(
+    ("engine", "answer"),
+    [
         (EngineType.LLAMA_CPP, {}),
         (EngineType.LLAMA_CPP, []),
+        (EngineType.LLAMA_CPP, {"tokens": [5, 6]}),
         (EngineType.TGI, {}),
         (EngineType.TGI, [1]),
-    ]:
-        with pytest.raises(ValueError, match="tokenize"):
-            dialect_of(engine).token_count(answer)
+    ],
+)
+def test_counts_of_something_else_are_refused(engine: EngineType, answer: object) -> None:
+    with pytest.raises(ValueError, match="tokenize"):
+        dialect_of(engine).token_counts(answer, 1)
 
 
 def test_an_overload_is_told_from_an_error() -> None:

@@ -21,7 +21,7 @@ from recsys_gateway.api.disconnect import ClientGone, EventStream, unless_gone
 from recsys_gateway.api.envelope import Exchange
 from recsys_gateway.api.problems import Problem, unavailable, unforeseen
 from recsys_gateway.api.runtime import Runtime
-from recsys_gateway.api.schema import MAX_SEED, RecommendationAnswer, RecommendationRequest
+from recsys_gateway.api.schema import MAX_SEED, ProblemBody, RecommendationAnswer, RecommendationRequest
 from recsys_gateway.api.translation import answer_of, ild_of, item_of, models_of, query_of
 from recsys_gateway.catalog.filters import FilterError, parse_filters
 from recsys_gateway.recommend.answer import Answer, Delta, Event, ItemsReady
@@ -38,12 +38,12 @@ CLIENT_CLOSED_REQUEST = 499
 log = logging.getLogger(__name__)
 router = APIRouter()
 
-_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
+_PROBLEM = {"application/problem+json": {"schema": ProblemBody.model_json_schema()}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The answer."},
-    400: {**_PROBLEM, "description": "No JSON, a filter that cannot work, or a bad header."},
-    422: {**_PROBLEM, "description": "A field is wrong; `errors` has the paths."},
-    503: {**_PROBLEM, "description": "Nothing of the catalogue is known yet; `Retry-After` says when to come again."},
+    400: {"content": _PROBLEM, "description": "No JSON, a filter that cannot work, or a bad header."},
+    422: {"content": _PROBLEM, "description": "A field is wrong; `errors` has the paths."},
+    503: {"content": _PROBLEM, "description": "Nothing of the catalogue is known yet; see `Retry-After`."},
 }
 
 

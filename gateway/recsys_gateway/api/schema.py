@@ -23,6 +23,37 @@ _EXAMPLES: list[JsonValue] = [
 ]
 
 
+_ANSWER_EXAMPLE: dict[str, JsonValue] = {
+    "id": "rec-0f3c9a",
+    "items": [
+        {
+            "id": "JKT-010",
+            "title": "Ridgeline Raven Rain Jacket",
+            "score": 1.166667,
+            "reason": "matches rainy, jacket, hikes; close to your request",
+            "confirmed_by": ["tuned", "text", "keywords"],
+            "price": 49.95,
+            "categories": ["Jackets", "Hiking"],
+        }
+    ],
+    "answer": "For rainy hikes, take Ridgeline Raven Rain Jacket.",
+    "ild": {"cosine": 0.0, "genre": 0.0},
+    "tokens": {
+        "prompt": 380,
+        "completion": 35,
+        "plain_prompt": 1860,
+        "saved": 1560,
+        "by_stage": {"rank": {"prompt": 300, "completion": 20}, "narrate": {"prompt": 80, "completion": 15}},
+    },
+    "timings_ms": {"retrieve": 17.1, "rank": 24.0, "narrate": 21.7, "total": 70.2},
+    "degraded": [],
+    "rejected": {},
+    "seed": 7,
+    "language": "en",
+    "models": {"tuned": {"name": "tuned", "sample": True}, "base": {"name": "base", "sample": True}},
+}
+
+
 class Strict(BaseModel):
     """Fields that do not exist are refused: a misspelt one would otherwise do nothing, silently."""
 
@@ -135,6 +166,8 @@ class ExplanationAnswer(BaseModel):
 
 
 class RecommendationAnswer(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [_ANSWER_EXAMPLE]})
+
     id: str
     items: list[ItemAnswer]
     answer: str | None = Field(description="The sentence; null where none was asked for.")
@@ -147,3 +180,14 @@ class RecommendationAnswer(BaseModel):
     language: str
     models: dict[str, ModelAnswer]
     explanation: ExplanationAnswer | None = None
+
+
+class ProblemBody(BaseModel):
+    """An error (RFC 9457). ``errors`` are the fields that are wrong: ``path`` and ``message`` of each."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] = Field(default_factory=list)

@@ -33,11 +33,10 @@ class ChatCall:
 
 @dataclass(frozen=True, slots=True)
 class TokenizeRoute:
-    """Where an engine counts tokens: the field of the request that holds the text."""
+    """Where an engine counts tokens, and how many texts one call may hold."""
 
     path: str
-    field: str
-    options: Json
+    texts_per_call: int
 
 
 class Dialect(Protocol):
@@ -52,8 +51,12 @@ class Dialect(Protocol):
         """The body of ``POST /v1/chat/completions``."""
         ...
 
-    def token_count(self, answer: object) -> int:
-        """The number of tokens in the answer of ``tokenize``.
+    def tokenize_body(self, texts: Sequence[str]) -> dict[str, object]:
+        """The body of a call to ``tokenize`` with at most ``texts_per_call`` texts."""
+        ...
+
+    def token_counts(self, answer: object, texts: int) -> list[int]:
+        """The number of tokens of each text of a call with so many ``texts``.
 
         Raises:
             ValueError: the answer is not what this engine sends.

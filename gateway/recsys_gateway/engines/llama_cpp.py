@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from recsys_gateway.config import EngineType
 from recsys_gateway.engines.dialect import ChatCall, TokenizeRoute, openai_chat_body
+
+_END_OF_TEXT = -1
 
 
 class LlamaCpp:
@@ -16,9 +21,7 @@ class LlamaCpp:
     engine = EngineType.LLAMA_CPP
     health_path = "/health"
     metrics_path: str | None = "/metrics"
-    tokenize: TokenizeRoute | None = TokenizeRoute(
-        path="/tokenize", field="content", options={"add_special": False, "parse_special": True}
-    )
+    tokenize: TokenizeRoute | None = TokenizeRoute("/tokenize", texts_per_call=128)
 
     def chat_body(self, model: str, call: ChatCall, *, stream: bool) -> dict[str, object]:
         body = openai_chat_body(model, call, stream=stream)
@@ -30,12 +33,20 @@ class LlamaCpp:
             body["response_format"] = {"type": "json_object", "schema": call.schema, "value": call.schema}
         return body
 
-    def token_count(self, answer: object) -> int:
+    def tokenize_body(self, texts: Sequence[str]) -> dict[str, object]:
+        """``content`` may mix texts and token ids: an id that no vocabulary has marks where a text ends."""
+        content: list[str | int] = []
+        for text in texts:
+            content += [text, _END_OF_TEXT]
+        return {"content": content, "add_special": False, "parse_special": True}
+
+    def token_counts(self, answer: object, texts: int) -> list[int]:
         match answer:
-            case {"tokens": list(tokens)}:
-                return len(tokens)
+            case {"tokens": list(tokens)} if tokens.count(_END_OF_TEXT) == texts:
+                ends = [-1, *(place for place, token in enumerate(tokens) if token == _END_OF_TEXT)]
+                return [end - start - 1 for start, end in pairwise(ends)]
             case _:
-                raise ValueError("/tokenize of llama.cpp answers {tokens: [...]}")
+                raise ValueError("/tokenize of llama.cpp answers {tokens: [...]} with each text's end marked")
 
     def overloaded(self, status: int, body: str) -> bool:
         """503 is also what it says while the model loads; it queues without bound and never says 429 itself."""

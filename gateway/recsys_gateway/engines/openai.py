@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recsys_gateway.config import EngineType
 from recsys_gateway.engines.dialect import ChatCall, TokenizeRoute, openai_chat_body
 
@@ -22,7 +24,10 @@ class OpenAI:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def token_count(self, answer: object) -> int:
+    def tokenize_body(self, texts: Sequence[str]) -> dict[str, object]:
+        raise ValueError("an OpenAI endpoint has no /tokenize")
+
+    def token_counts(self, answer: object, texts: int) -> list[int]:
         raise ValueError("an OpenAI endpoint has no /tokenize")
 
     def overloaded(self, status: int, body: str) -> bool:

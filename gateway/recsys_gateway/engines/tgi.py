@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recsys_gateway.config import EngineType
 from recsys_gateway.engines.dialect import ChatCall, TokenizeRoute, openai_chat_body
 
@@ -15,7 +17,7 @@ class Tgi:
     engine = EngineType.TGI
     health_path = "/health"
     metrics_path: str | None = "/metrics"
-    tokenize: TokenizeRoute | None = TokenizeRoute(path="/tokenize", field="inputs", options={})
+    tokenize: TokenizeRoute | None = TokenizeRoute("/tokenize", texts_per_call=1)
 
     def chat_body(self, model: str, call: ChatCall, *, stream: bool) -> dict[str, object]:
         """``top_k`` is no field of the chat route and is left out."""
@@ -26,10 +28,13 @@ class Tgi:
             body["response_format"] = {"type": "json_object", "schema": call.schema, "value": call.schema}
         return body
 
-    def token_count(self, answer: object) -> int:
+    def tokenize_body(self, texts: Sequence[str]) -> dict[str, object]:
+        return {"inputs": "".join(texts)}
+
+    def token_counts(self, answer: object, texts: int) -> list[int]:
         match answer:
             case list(tokens):
-                return sum(1 for token in tokens if not _is_special(token))
+                return [sum(not _is_special(token) for token in tokens)]
             case _:
                 raise ValueError("/tokenize of TGI answers a list of tokens")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -16,6 +17,7 @@ def words(text: str) -> list[str]:
     return [match.casefold() for match in WORD.findall(text)]
 
 
+@lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """What inflections of an English word share: hike, hikes, hiked and hiking are one, rain and rainy too.
 
@@ -32,6 +34,7 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > _KEPT and word[-1] == word[-2] else word
 
 
+@lru_cache(maxsize=4_096)
 def stems(text: str) -> frozenset[str]:
     """The stems of the words of ``text``."""
     return frozenset(map(stem, words(text)))

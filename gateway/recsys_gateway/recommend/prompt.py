@@ -25,6 +25,13 @@ REQUEST_CHARACTERS = 240
 TITLE_CHARACTERS = 100
 FACTS = 3
 MINIMUM_HISTORY = 3
+HISTORY = "History: "
+CANDIDATES = "Candidates:"
+TEMPLATE_TOKENS = 16
+"""Room for what the model's chat template puts around two messages."""
+
+_BETWEEN = "; "
+_NO_HISTORY = "none"
 
 _UNSAFE_IN_TOKEN = re.compile(r"[<>%\s\x00-\x1f\x7f-\x9f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
@@ -75,6 +82,14 @@ def full_line(item: Item) -> str:
     return " | ".join([f"{item_token(item.id)} {one_line(item.document, 100_000)}", *price])
 
 
+def _on_a_line(text: str) -> str:
+    return text + "\n"
+
+
+def _of_history(item: Item) -> str:
+    return short_line(item) + _BETWEEN
+
+
 def _details(item: Item, terms: Sequence[str], *, price: bool) -> Iterator[str]:
     if item.categories:
         yield one_line(", ".join(item.categories), 60)
@@ -116,33 +131,45 @@ class RankPromptBuilder:
         return [RANK_SYSTEM, f"Customer: {traits or 'unknown'}", f"Request: {excerpt(self.query.text, self.keywords)}"]
 
     def pieces(self) -> list[str]:
-        """Every text that the budget is counted from."""
-        lines = [*self._frame(), *map(short_line, self._history)]
+        """Every text that the budget is counted from: what the prompt is made of, with its separators."""
+        pieces = [*self._fixed(), *map(_of_history, self._history)]
         for item in self._shown:
-            lines += [short_line(item), detailed_line(item, self.keywords.terms)]
-        return lines
+            pieces += [_on_a_line(short_line(item)), _on_a_line(detailed_line(item, self.keywords.terms))]
+        return pieces
+
+    def _fixed(self) -> list[str]:
+        """The pieces that are always there."""
+        system, customer, request = self._frame()
+        return [system, _on_a_line(customer), _on_a_line(HISTORY + _NO_HISTORY), _on_a_line(CANDIDATES), request]
 
     def build(self, count: TokenCounter) -> RankPrompt:
         """The prompt within the budget; ``count`` gives the tokens of each of ``pieces``."""
         terms = self.keywords.terms
-        system, customer, request = self._frame()
+        _, customer, request = self._frame()
         history, shown = self._history, self._shown
         lines = [detailed_line(item, terms) for item in shown]
-        room = self.budget - sum(count(line) for line in (system, customer, request))
-        room -= sum(count(short_line(item)) for item in history) + sum(map(count, lines))
+
+        def line_tokens(line: str) -> int:
+            return count(_on_a_line(line))
+
+        def history_tokens(item: Item) -> int:
+            return count(_of_history(item))
+
+        room = self.budget - TEMPLATE_TOKENS - sum(map(count, self._fixed()))
+        room -= sum(map(history_tokens, history)) + sum(map(line_tokens, lines))
         left_out = 0
         for index in range(len(lines) - 1, -1, -1):
             if room >= 0:
                 break
             short = short_line(shown[index])
             if short != lines[index]:
-                room += count(lines[index]) - count(short)
+                room += line_tokens(lines[index]) - line_tokens(short)
                 lines[index], left_out = short, left_out + 1
         while room < 0 and len(history) > MINIMUM_HISTORY:
-            room += count(short_line(history.pop(0)))
+            room += history_tokens(history.pop(0))
             left_out += 1
         while room < 0 and len(lines) > 1:
-            room += count(lines.pop())
+            room += line_tokens(lines.pop())
             left_out += 1
         return RankPrompt(
             messages=rank_messages(customer, history, lines, request),
@@ -158,8 +185,8 @@ def rank_messages(
     customer: str, history: Sequence[Item], candidate_lines: Sequence[str] | Iterator[str], request: str
 ) -> tuple[Message, ...]:
     """The ranking prompt from its parts; the training sets of ``finetune`` are written by this too."""
-    past = "; ".join(map(short_line, history)) or "none"
-    body = "\n".join([customer, f"History: {past}", "Candidates:", *candidate_lines, request])
+    past = _BETWEEN.join(map(short_line, history)) or _NO_HISTORY
+    body = "\n".join([customer, HISTORY + past, CANDIDATES, *candidate_lines, request])
     return Message("system", RANK_SYSTEM), Message("user", body)
 
 

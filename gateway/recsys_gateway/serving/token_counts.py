@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 from recsys_gateway.serving.failures import UpstreamError
 from recsys_gateway.serving.upstream import Upstream
@@ -29,7 +29,7 @@ class TokenCounts:
         self._calls = asyncio.Semaphore(CONCURRENT_CALLS)
 
     async def of(self, texts: Iterable[str]) -> Mapping[str, int]:
-        """The count of each distinct text. Unknown ones are asked for concurrently, a bounded number at a time.
+        """The count of each distinct text. Only those that are not remembered are asked for.
 
         Raises:
             UpstreamError: the engine did not answer.
@@ -37,8 +37,7 @@ class TokenCounts:
         """
         wanted = dict.fromkeys(texts)
         cold = [text for text in wanted if text not in self._cache]
-        fresh = await _gather(self._ask(text) for text in cold)
-        counts = dict(zip(cold, fresh, strict=True))
+        counts = dict(zip(cold, await self._ask(cold), strict=True))
         for text in wanted:
             if text in counts:
                 self._cache[text] = counts[text]
@@ -52,16 +51,22 @@ class TokenCounts:
     async def of_whole(self, texts: Iterable[str]) -> int | None:
         """The sum over ``texts``, asked anew and not remembered; None where the engine cannot say."""
         try:
-            return sum(await _gather(self._ask(text) for text in texts))
+            return sum(await self._ask(list(texts)))
         except (UpstreamError, LookupError):
             return None
 
-    async def _ask(self, text: str) -> int:
+    async def _ask(self, texts: Sequence[str]) -> list[int]:
+        """Counts by as few calls as the engine allows, a bounded number of them at a time."""
+        size = self._upstream.texts_per_count or len(texts)
+        batches = [texts[start : start + size] for start in range(0, len(texts), max(1, size))]
+        return [count for counts in await _gather(map(self._call, batches)) for count in counts]
+
+    async def _call(self, texts: Sequence[str]) -> list[int]:
         async with self._calls:
-            return await self._upstream.count(text)
+            return await self._upstream.count(texts)
 
 
-async def _gather(calls: Iterable[Awaitable[int]]) -> list[int]:
+async def _gather(calls: Iterable[Awaitable[list[int]]]) -> list[list[int]]:
     """All results; when one fails the others are given up, so that nothing runs on unseen."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:

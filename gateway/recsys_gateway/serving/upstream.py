@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class Timeouts:
     connect: float = 2.0
     first_byte: float = 60.0
     idle: float = 15.0
-    tokenize: float = 2.0
+    tokenize: float = 5.0
     health: float = 1.0
 
 
@@ -100,8 +100,13 @@ class Upstream:
             except StreamFailed as error:
                 raise self._refusal(response.status, error.body) from None
 
-    async def count(self, text: str) -> int:
-        """The number of tokens of ``text``, by the engine's own tokenizer.
+    @property
+    def texts_per_count(self) -> int:
+        """How many texts one ``count`` may hold; 0 where the engine has no tokenizer to ask."""
+        return self.dialect.tokenize.texts_per_call if self.dialect.tokenize else 0
+
+    async def count(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each of ``texts`` (1 to ``texts_per_count``), by the engine's own tokenizer.
 
         Raises:
             UpstreamError: one of its classes.
@@ -110,10 +115,10 @@ class Upstream:
         route = self.dialect.tokenize
         if route is None:
             raise LookupError(f"{self.model.engine} has no tokenizer to ask")
-        body = {route.field: text, **route.options}
+        body = self.dialect.tokenize_body(texts)
         async with self._post(route.path, body, self._timeouts.tokenize) as response:
             try:
-                return self.dialect.token_count(parse_json(await self._read(response, JSON_BODY_BYTES)))
+                return self.dialect.token_counts(parse_json(await self._read(response, JSON_BODY_BYTES)), len(texts))
             except ValueError as error:
                 raise UpstreamInvalid(str(error)) from None
 
