@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -13,6 +14,7 @@ from recsys_gateway.config import ServedModel
 from recsys_gateway.engines.dialect import ChatCall
 from recsys_gateway.serving.failures import (
     UpstreamError,
+    UpstreamInvalid,
     UpstreamOverloaded,
     UpstreamRefused,
     UpstreamTimeout,
@@ -140,3 +142,26 @@ async def test_tokens_are_counted_once_and_remembered(engine: ScriptedEngine, se
     assert await counts.of_whole(["one"]) is None
     with pytest.raises(UpstreamUnavailable):
         await counts.of(["one two", "cold"])
+
+
+async def test_a_kept_connection_that_the_engine_has_closed_is_made_anew(session: aiohttp.ClientSession) -> None:
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while connections[-1] == 0:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                connections[-1] += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n" + b'{"tokens":[]}')
+            await reader.readuntil(b"\r\n\r\n")  # the second request on one connection is never answered
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        upstream = Upstream(model(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), session, QUICK)
+        for _ in range(3):
+            with pytest.raises(UpstreamInvalid):  # an answer, though no completion
+                await upstream.chat(CALL)
+    assert connections == [1, 1, 1]

@@ -161,7 +161,14 @@ class Upstream:
     async def _open(self, url: str, body: object, first_byte: float) -> AsyncIterator[aiohttp.ClientResponse]:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect, sock_read=None)
         async with asyncio.timeout(first_byte):
-            response = await self._session.post(url, json=body, timeout=limits)
+            try:
+                response = await self._session.post(url, json=body, timeout=limits)
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # The engine had closed a connection that was kept: llama.cpp does so after a stream. Nothing was
+                # answered, and asking a model twice does no harm; a fresh connection tells whether it is there.
+                response = await self._session.post(url, json=body, timeout=limits)
         try:
             if response.status >= 400:
                 text = (await self._read(response, ERROR_BODY_BYTES)).decode(errors="replace")
