@@ -78,18 +78,22 @@ class MilvusLite:
 def milvus(tmp_path: Path) -> Iterator[MilvusLite]:
     """An empty Milvus Lite server of the test's own."""
     server = MilvusLite(tmp_path / "milvus")
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="module")
 def shared_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
     """One Milvus Lite server for the tests of a module that only read, or do not mind each other."""
     server = MilvusLite(tmp_path_factory.mktemp("shared") / "milvus")
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recsys_gateway.catalog.collaborative import RANK, RECENT_ITEMS, item_vectors, user_vector
-from recsys_gateway.catalog.event_summary import summarise
+from recsys_gateway.catalog.event_summary import EventLog, EventSummary
 
 
 def vectors_of(*histories: list[int], count: int) -> np.ndarray:
@@ -76,6 +76,13 @@ def test_equal_events_give_equal_finite_vectors(events: list[tuple[int, int]]) -
 
 def event(user: str, item: str, moment: float, position: int = 0) -> dict[str, object]:
     return {"user_id": user, "item_id": item, "timestamp": moment, "position": position}
+
+
+def summarise(events: list[dict[str, object]], history_length: int) -> EventSummary:
+    log = EventLog()
+    for each in events:
+        log.add(each)
+    return log.summary(history_length)
 
 
 def test_a_summary_holds_histories_in_time_order_and_popularity() -> None:

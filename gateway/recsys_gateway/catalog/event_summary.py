@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,28 +42,34 @@ class EventSummary:
         return known[:POPULAR_ITEMS]
 
 
-def summarise(events: Iterable[Mapping[str, Any]], history_length: int) -> EventSummary:
-    """The summary of ``events``: rows with user_id, item_id, timestamp, and position among equal timestamps.
+class EventLog:
+    """Events, as numbers: 32 bytes each, so that all of them can be looked at together."""
 
-    Takes 32 bytes an event: the events are read once, and only numbers of them are kept.
-    """
-    user_ids: dict[str, int] = {}
-    item_ids: dict[str, int] = {}
-    users, items, times, positions = array("q"), array("q"), array("d"), array("q")
-    for event in events:
-        users.append(user_ids.setdefault(event["user_id"], len(user_ids)))
-        items.append(item_ids.setdefault(event["item_id"], len(item_ids)))
-        times.append(event["timestamp"])
-        positions.append(event["position"])
-    order = np.lexsort((np.frombuffer(positions, np.int64), np.frombuffer(times, np.float64)))
-    by_user, by_item = np.frombuffer(users, np.int64)[order], np.frombuffer(items, np.int64)[order]
-    counts = np.bincount(by_item, minlength=len(item_ids)).astype(np.float64)
-    return EventSummary(
-        items=item_ids,
-        vectors=item_vectors(by_user, by_item, len(item_ids)),
-        popularity=counts / max(1.0, counts.sum()),
-        histories=_histories(by_user, by_item, list(user_ids), list(item_ids), history_length),
-    )
+    def __init__(self) -> None:
+        self._user_ids: dict[str, int] = {}
+        self._item_ids: dict[str, int] = {}
+        self._users, self._items, self._positions = array("q"), array("q"), array("q")
+        self._times = array("d")
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Note a row with user_id, item_id, timestamp, and position among equal timestamps."""
+        self._users.append(self._user_ids.setdefault(event["user_id"], len(self._user_ids)))
+        self._items.append(self._item_ids.setdefault(event["item_id"], len(self._item_ids)))
+        self._times.append(event["timestamp"])
+        self._positions.append(event["position"])
+
+    def summary(self, history_length: int) -> EventSummary:
+        """What follows from the events; histories keep the latest ``history_length`` items."""
+        order = np.lexsort((np.frombuffer(self._positions, np.int64), np.frombuffer(self._times, np.float64)))
+        users = np.frombuffer(self._users, np.int64)[order]
+        items = np.frombuffer(self._items, np.int64)[order]
+        counts = np.bincount(items, minlength=len(self._item_ids)).astype(np.float64)
+        return EventSummary(
+            items=self._item_ids,
+            vectors=item_vectors(users, items, len(self._item_ids)),
+            popularity=counts / max(1.0, counts.sum()),
+            histories=_histories(users, items, list(self._user_ids), list(self._item_ids), history_length),
+        )
 
 
 def _histories(

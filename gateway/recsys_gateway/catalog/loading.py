@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_gateway.catalog import schema
-from recsys_gateway.catalog.event_summary import EventSummary, summarise
+from recsys_gateway.catalog.event_summary import EventLog, EventSummary
 from recsys_gateway.catalog.filters import FieldKind, kind_of
 from recsys_gateway.catalog.importers.reading import read_interactions, read_items, read_users
 from recsys_gateway.catalog.importers.row_error import RowError
@@ -119,6 +119,8 @@ class _Load:
         self._on_error = on_error
         self._progress = progress
         self._report = LoadReport()
+        # A store without events gets all of them in this load: they need not be read back.
+        self._whole_log = None if writer.count(schema.INTERACTIONS) else EventLog()
 
     def run(
         self,
@@ -142,8 +144,12 @@ class _Load:
     def _summary(self) -> EventSummary:
         """Read and computed when something is first made from it; most loads that change nothing never need it."""
         self._progress("vectors", 0)
-        events = self._writer.all_rows(schema.INTERACTIONS, schema.INTERACTION_FIELDS)
-        return summarise(events, schema.HISTORY_LENGTH)
+        log = self._whole_log
+        if log is None:
+            log = EventLog()
+            for row in self._writer.all_rows(schema.INTERACTIONS, schema.INTERACTION_FIELDS):
+                log.add(row)
+        return log.summary(schema.HISTORY_LENGTH)
 
     def _append_interactions(self, records: Iterator[Interaction | RowError]) -> frozenset[str]:
         """Store the events that are new; the ids of the items that events name come back."""
@@ -160,6 +166,9 @@ class _Load:
             }
             if rows:
                 self._writer.append(schema.INTERACTIONS, list(rows.values()))
+            if self._whole_log is not None:
+                for row in rows.values():
+                    self._whole_log.add(row)
             report.added += len(rows)
             self._progress("interactions", report.read)
         return frozenset(named)

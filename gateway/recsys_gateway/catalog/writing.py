@@ -21,7 +21,8 @@ from recsys_gateway.config import VectorStore
 WRITE_TIMEOUT_SECONDS = 60.0
 """A flush may wait for others; a load is no request that somebody waits for."""
 
-PAGE = 10_000
+PAGE = 16_000
+"""Rows a call: Milvus gives at most 16,384."""
 
 
 class CatalogWriter:
