@@ -61,6 +61,14 @@ class Pool(Frozen):
     endpoints: tuple[Endpoint, ...] = ()
 
 
+class CallTimeouts(Frozen):
+    """Bounds of one call to an engine. What is slower counts as failed, and the answer goes without it."""
+
+    connect_seconds: float = Field(default=2, gt=0)
+    first_byte_seconds: float = Field(default=30, gt=0, description="Until the engine begins to answer.")
+    idle_seconds: float = Field(default=15, gt=0, description="Silence inside a stream.")
+
+
 class ServedModel(Frozen):
     """A model behind one or more pools. ``name`` is what OpenAI clients ask for."""
 
@@ -68,6 +76,7 @@ class ServedModel(Frozen):
     role: Role
     engine: EngineType
     pools: tuple[Pool, ...] = Field(min_length=1)
+    timeouts: CallTimeouts = CallTimeouts()
     sample: bool = Field(default=False, description="One of recsys's own sample models: said wherever a user meets it.")
 
 

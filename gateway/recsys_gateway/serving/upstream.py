@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from recsys_gateway.config import Role, ServedModel
+from recsys_gateway.config import CallTimeouts, Role, ServedModel
 from recsys_gateway.engines.dialect import ChatCall
 from recsys_gateway.engines.registry import dialect_of
 from recsys_gateway.serving.completions import (
@@ -45,10 +45,14 @@ class Timeouts:
     """Seconds. ``first_byte`` bounds the wait for the answer's head, ``idle`` the silence inside a stream."""
 
     connect: float = 2.0
-    first_byte: float = 60.0
+    first_byte: float = 30.0
     idle: float = 15.0
     tokenize: float = 5.0
     health: float = 1.0
+
+    @classmethod
+    def of(cls, configured: CallTimeouts) -> Timeouts:
+        return cls(configured.connect_seconds, configured.first_byte_seconds, configured.idle_seconds)
 
 
 def new_session() -> aiohttp.ClientSession:
@@ -64,15 +68,15 @@ class Upstream:
         self,
         model: ServedModel,
         session: aiohttp.ClientSession,
-        timeouts: Timeouts = Timeouts(),
+        timeouts: Timeouts | None = None,
         observe: Observer = lambda _role, _pool, _outcome: None,
     ) -> None:
-        """Raises ConfigurationError where the gateway has no dialect for the model's engine."""
+        """``timeouts`` stand in for the model's own. Raises ConfigurationError: its engine has no dialect here."""
         self.model = model
         self.dialect = dialect_of(model.engine)
         self.endpoints = Endpoints(model)
         self._session = session
-        self._timeouts = timeouts
+        self._timeouts = timeouts or Timeouts.of(model.timeouts)
         self._observe = observe
 
     async def chat(self, call: ChatCall) -> Completion:

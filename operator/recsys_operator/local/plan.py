@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import AnyHttpUrl
 from recsys_gateway.catalog.source import CatalogSource
 from recsys_gateway.config import (
+    CallTimeouts,
     Endpoint,
     EngineType,
     GatewayConfig,
@@ -31,6 +32,8 @@ DEFAULT_SLOTS = 2
 MOST_SLOTS = 4
 """A pool's slots are those of a GPU; here each costs memory for its context and shares the same few cores."""
 CONTEXT_TOKENS = 4096
+SAMPLE_TIMEOUTS = CallTimeouts(first_byte_seconds=5)
+"""Sample models begin within milliseconds: one that hangs is soon known, and the answer goes without it."""
 QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -157,7 +160,14 @@ def _served_model(role: Role, name: str, model: Model, files: ResolvedFiles, por
         slots = min(pool.slots or DEFAULT_SLOTS, MOST_SLOTS)
     endpoints = (Endpoint(url=AnyHttpUrl(url)),)
     served_pool = ServedPool(name=pool.name, weight=pool.weight, slots=slots, endpoints=endpoints)
-    return ServedModel(name=name, role=role, engine=engine, pools=(served_pool,), sample=model.model.is_sample)
+    return ServedModel(
+        name=name,
+        role=role,
+        engine=engine,
+        pools=(served_pool,),
+        timeouts=SAMPLE_TIMEOUTS if model.model.is_sample else CallTimeouts(),
+        sample=model.model.is_sample,
+    )
 
 
 def model_name(model: Model) -> str:
