@@ -48,7 +48,7 @@ def make_embedder(items: Sequence[Item], recipe: Recipe, folder: Path, console: 
         "dimension": recipe.dimension,
         "buckets": recipe.hashing.buckets,
         "bytes": sum(path.stat().st_size for path in folder.iterdir()),
-        "training_seconds": round(made.seconds),
+        "training_cpu_seconds": round(made.seconds),
         "threads": torch.get_num_threads(),
         "cosine_onnx_torch": round(agreement, 6),
         "measured": measure(embedder.embed, items, unseen, recipe.seed),

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 KOREAN_SHARE = 0.2
 TITLE_SHARE = 0.1
+TYPING_ERROR_SHARE = 0.2
 FIRST_SYLLABLE, SYLLABLES = 0xAC00, 11_172
 
 
@@ -79,7 +80,17 @@ def shop_ask(item: Item, rng: np.random.Generator) -> Ask:
         wish = korean_wish(item, rng)
         return Ask(wish.text, item, wish)
     wish = make_wish(item, Phrasing.TRAIN, rng)
-    return Ask(wish.text, item, wish)
+    return Ask(_mistyped(wish.text, rng) if rng.random() < TYPING_ERROR_SHARE else wish.text, item, wish)
+
+
+def _mistyped(text: str, rng: np.random.Generator) -> str:
+    """``text`` with a typing error in one of its longer words, where it has any."""
+    words = text.split()
+    longer = [index for index, word in enumerate(words) if len(word) > 4]
+    if longer:
+        index = _one(longer, rng)
+        words[index] = typing_error(words[index], rng)
+    return " ".join(words)
 
 
 def korean_wish(item: Item, rng: np.random.Generator) -> Wish:

@@ -39,7 +39,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class MadeEmbedder:
-    """``table`` is float32 [buckets, d]; ``seconds`` those of the training loop."""
+    """``table`` is float32 [buckets, d]; ``seconds`` those of the processor in the training loop."""
 
     table: NDArray[np.float32]
     hashing: SubwordHashing
@@ -79,7 +79,7 @@ def train_embedder(items: Sequence[Item], recipe: Recipe, console: Console) -> M
     optimizer = torch.optim.Adam(encoder.parameters(), lr=recipe.rate)
     documents = [recipe.hashing.ids(item.document) for item in items]
     vocabulary = sorted({word for item in items for word in split_words(item.document)})
-    started, mean = time.monotonic(), 0.0
+    started, mean = time.process_time(), 0.0
     for step in track(range(recipe.steps), "Training the embedder", console=console):
         optimizer.param_groups[0]["lr"] = recipe.rate * (1 - step / recipe.steps)
         loss = _wish_loss(encoder, items, documents, recipe, rng) + _scrap_loss(encoder, vocabulary, recipe, rng)
@@ -87,7 +87,7 @@ def train_embedder(items: Sequence[Item], recipe: Recipe, console: Console) -> M
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         mean = loss.item() if step == 0 else mean + 0.02 * (loss.item() - mean)
-    return MadeEmbedder(_table(encoder), recipe.hashing, time.monotonic() - started, mean)
+    return MadeEmbedder(_table(encoder), recipe.hashing, time.process_time() - started, mean)
 
 
 def _wish_loss(
