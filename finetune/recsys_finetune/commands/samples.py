@@ -92,3 +92,32 @@ def base(
     figures = make_base(generate_shop().items, Recipe(seed=seed), folder / "base.gguf", console)
     write_section(folder, "base", {"command": f"recsys samples base --threads {threads} --seed {seed}", **figures})
     console.print_json(data=figures)
+
+
+@app.command()
+def tuned(
+    out: Annotated[Path | None, typer.Option(help="Folder of the models; default: the committed samples.")] = None,
+    minutes: Annotated[float, typer.Option(help="Time for the training.", min=0.1)] = 20.0,
+    threads: Annotated[int, typer.Option(help="Threads of the training.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of weights and examples.", min=0)] = 20260,
+) -> None:
+    """Train the sample tuned model, which makes the list for a customer of the sample shop."""
+    from rich.console import Console
+
+    from recsys_finetune.commands.model_report import write_section
+    from recsys_finetune.evaluation.datasets import load_dataset
+    from recsys_finetune.ranking.making import make_tuned, measure_requests
+    from recsys_finetune.ranking.shop_requests import shop_requests
+    from recsys_finetune.ranking.tuned_model import TunedPlan
+
+    folder = out if out is not None else samples_folder() / "models"
+    console = Console()
+    data = load_dataset(samples_folder() / "shop")
+    requests = shop_requests(list(data.items.values()))
+    plan = TunedPlan(minutes=minutes, threads=threads, seed=seed)
+    path = folder / "tuned.gguf"
+    figures = make_tuned(data, requests, plan, path, "recsys sample tuned model", console).report()
+    figures["requests_in_unseen_phrasings"] = measure_requests(path, data, seed, console)
+    command = f"recsys samples tuned --minutes {minutes:g} --threads {threads} --seed {seed}"
+    write_section(folder, "tuned", {"command": command, **figures})
+    console.print_json(data=figures)

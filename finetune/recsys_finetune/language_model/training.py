@@ -168,7 +168,7 @@ def _optimizer(model: LlamaForCausalLM, schedule: Schedule) -> torch.optim.AdamW
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description:<17}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[loss]}"),

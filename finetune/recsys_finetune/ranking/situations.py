@@ -1,0 +1,140 @@
+"""Training situations: a customer, a history, a request, candidates, and how likely each candidate is next. Pure.
+
+The likelihoods are the teacher's, with what the customer really took next lifted, and with a request what meets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_finetune.evaluation.candidates import CollaborativeCandidates
+from recsys_finetune.ranking.catalogue import TrainingCatalogue
+from recsys_finetune.ranking.requests import RequestWriter
+from recsys_finetune.ranking.teacher import Teacher
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How often a situation is what. Shares of all situations, but ``fact``: the weight of what was really taken."""
+
+    requests: float = 0.45
+    cold: float = 0.08
+    nameless: float = 0.1
+    gaps: float = 0.3
+    fewer: float = 0.15
+    retrieved: float = 0.6
+    ordered: float = 0.5
+    fact: float = 0.1
+    candidates: int = 20
+    fewest: int = 3
+    relevance_weight: float = 7.0
+    taste_power: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Situation:
+    """``candidates`` are rows of items in the order shown, ``likelihood`` their chances (same order, sum one)."""
+
+    user: str | None
+    history: Rows
+    request: str
+    candidates: Rows
+    likelihood: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SituationSampler:
+    """Draws situations without end. What is held out of the catalogue's histories is never seen."""
+
+    teacher: Teacher
+    histories: tuple[tuple[str, Rows], ...]
+    retrieval: CollaborativeCandidates
+    in_stock: NDArray[np.bool_]
+    write_request: RequestWriter
+    mix: Mix
+
+    @classmethod
+    def of(cls, catalogue: TrainingCatalogue, teacher: Teacher, writer: RequestWriter, mix: Mix) -> SituationSampler:
+        rows = catalogue.rows
+        histories = tuple(
+            (user, np.array([rows[item] for item in history], dtype=np.int64))
+            for user, history in catalogue.histories.items()
+            if len(history) > 1
+        )
+        ids = [item.id for item in catalogue.items]
+        sold_out = [item.id for item in catalogue.items if not item.in_stock]
+        retrieval = CollaborativeCandidates.fit(catalogue.histories, ids, sold_out)
+        return cls(teacher, histories, retrieval, np.array([item.in_stock for item in catalogue.items]), writer, mix)
+
+    def draw(self, rng: np.random.Generator, *, request: bool = True) -> Situation:
+        """One situation; without ``request`` none is made. The item that was really next is always a candidate."""
+        mix = self.mix
+        name, sequence = self.histories[int(rng.integers(len(self.histories)))]
+        cut = int(rng.integers(1, len(sequence)))
+        user = None if rng.random() < mix.nameless else name
+        history = self._history(sequence[:cut], rng)
+        taken = int(sequence[cut])
+        chances = self.teacher.probabilities(history, user).astype(np.float64)
+        if request and rng.random() < mix.requests:
+            wish = self.write_request(taken, rng)
+            chances = chances**mix.taste_power * np.exp(mix.relevance_weight * wish.relevance)
+            text, shown = wish.text, self._candidates(taken, chances**0.35, history, rng, asked=True)
+        else:
+            text, shown = "", self._candidates(taken, chances, history, rng, asked=False)
+        likelihood = chances[shown] / chances[shown].sum()
+        return Situation(user, history, text, shown, (1 - mix.fact) * likelihood + mix.fact * (shown == taken))
+
+    def _history(self, sequence: Rows, rng: np.random.Generator) -> Rows:
+        """The history as it was, now and then with gaps, shortened, or empty: the teacher knows the answer to each."""
+        if rng.random() < self.mix.cold:
+            return sequence[:0]
+        if rng.random() < self.mix.gaps:
+            sequence = sequence[rng.random(len(sequence)) < 0.8]
+        return sequence[-self.teacher.history_length :]
+
+    def _candidates(
+        self, taken: int, chances: NDArray[np.float64], history: Rows, rng: np.random.Generator, *, asked: bool
+    ) -> Rows:
+        """Those that retrieval finds, or likely ones by chance with a few unlikely; ``taken`` is put among them.
+
+        Half the time in their order, as the gateway shows them, else shuffled: the order is a hint, not the answer.
+        """
+        count = self.mix.candidates
+        if rng.random() < self.mix.fewer:
+            count = int(rng.integers(self.mix.fewest, count + 1))
+        if not asked and rng.random() < self.mix.retrieved:
+            found = self._retrieved(history, count)
+        else:
+            found = self._drawn(chances, history, count, rng)
+        if taken not in found:
+            found[int(rng.integers(len(found)))] = taken
+        return found if rng.random() < self.mix.ordered else rng.permutation(found)
+
+    def _retrieved(self, history: Rows, count: int) -> Rows:
+        ids, rows = self.retrieval.items, self.retrieval.index
+        found = self.retrieval.retrieve([ids[row] for row in history], count)
+        return np.array([rows[item] for item in found], dtype=np.int64)
+
+    def _drawn(self, chances: NDArray[np.float64], history: Rows, count: int, rng: np.random.Generator) -> Rows:
+        """Without replacement, by Gumbel-top-k; a fifth of them regardless of their chances."""
+        allowed = self.in_stock.copy()
+        allowed[history] = False
+        pool = np.flatnonzero(allowed)
+        likely = pool[np.argsort(-(np.log(chances[pool] + 1e-12) + rng.gumbel(size=len(pool))))]
+        hard, rest = likely[: count - count // 5], likely[count - count // 5 :]
+        return np.concatenate([hard, rng.choice(rest, size=min(len(rest), count - len(hard)), replace=False)])
+
+
+def preferred_order(likelihood: NDArray[np.float64], rng: np.random.Generator, noise: float) -> Sequence[int]:
+    """Places of the candidates, best first; ``noise`` scales Gumbel noise on the logarithms (0: none).
+
+    Lists that are a little off the best order teach the model to go on from its own mistakes.
+    """
+    keys = np.log(likelihood + 1e-12) + noise * rng.gumbel(size=len(likelihood))
+    return [int(place) for place in np.argsort(-keys, kind="stable")]
