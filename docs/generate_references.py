@@ -70,7 +70,7 @@ def _default(field: FieldInfo) -> str:
         return ""
     value = field.default.value if isinstance(field.default, Enum) else field.default
     shown = isinstance(value, str | int | float | bool) and value != ""
-    return f"`{json.dumps(value)}`" if shown else ""
+    return f"`{json.dumps(value)}`".replace("|", "\\|") if shown else ""
 
 
 def _arguments(annotation: Any) -> tuple[Any, ...]:
@@ -151,6 +151,8 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
     lines = [f"\n### {name}\n", " ".join(schema.get("description", "").split()), ""]
     if schema.get("enum"):
         lines.append(" \\| ".join(f"`{value}`" for value in schema["enum"]))
+    for example in schema.get("examples", [])[:2]:
+        lines += ["", _code(example), ""]
     required = schema.get("required", [])
     if schema.get("properties"):
         lines += ["| field | type | meaning |", "|---|---|---|"]
@@ -206,7 +208,7 @@ def cli_page() -> str:
 
 
 def _command(name: str, command: Any, context: Any) -> Iterator[str]:
-    yield f"\n## `{name}`\n\n{inspect.cleandoc(command.help or '')}\n"
+    yield f"\n## `{name}`\n\n{_with_commands_as_code(command.help or '')}\n"
     if hasattr(command, "list_commands"):
         for child in command.list_commands(context):
             yield from _command(f"{name} {child}", command.get_command(context, child), context)
@@ -217,6 +219,11 @@ def _command(name: str, command: Any, context: Any) -> Iterator[str]:
         given = isinstance(parameter.default, str | int | float | Path) and not isinstance(parameter.default, bool)
         meaning = " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|")
         yield f"| {names} | {f'`{parameter.default}`' if given else ''} | {meaning} |"
+
+
+def _with_commands_as_code(text: str) -> str:
+    lines = [line.strip() for line in inspect.cleandoc(text).splitlines()]
+    return "\n".join(f"    {line}" if line.startswith("recsys ") else line for line in lines)
 
 
 def _code(value: object) -> str:
