@@ -93,3 +93,18 @@ def test_only_held_or_found_items_once_and_ranked_before_fillers(
     tuned = ["tuned" in item.confirmed_by for item in verified.items]
     assert tuned == sorted(tuned, reverse=True)
     assert sum(verified.rejected.values()) == len(said) - sum(tuned)
+
+
+def test_where_something_was_asked_for_history_alone_only_fills_gaps() -> None:
+    jackets = [
+        Candidate(Item(f"jacket{n}", "jacket"), 0.1, {Arm.TEXT: 0.9, Arm.HISTORY: 0.0}, VECTOR) for n in range(4)
+    ]
+    lamps = [Candidate(Item(f"lamp{n}", "lamp"), 0.1, {Arm.TEXT: 0.0, Arm.HISTORY: 0.9}, VECTOR) for n in range(4)]
+    ids, _ = check([], [], [*lamps, *jackets])
+    assert sorted(ids) == ["jacket0", "jacket1", "jacket2", "jacket3", "lamp0"]
+
+
+def test_where_nothing_was_asked_for_history_is_reason_enough() -> None:
+    lamps = [Candidate(Item(f"lamp{n}", "lamp"), 0.1, {Arm.HISTORY: 0.9 - n / 10}, VECTOR) for n in range(8)]
+    ids, _ = check([], [], lamps)
+    assert len(ids) == 8

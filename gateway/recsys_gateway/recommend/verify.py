@@ -20,6 +20,7 @@ from recsys_gateway.recommend.stages import (
 )
 
 TUNED = "tuned"
+_OF_THE_REQUEST = frozenset({Arm.TEXT, Arm.KEYWORDS})
 CONFIRMATION = 0.25
 """By how much the score of an item rises that every arm of retrieval confirms."""
 
@@ -42,6 +43,9 @@ def verify(
     what the tuned model says, and c the share of the searched arms that confirm the item: an arm does so where its
     evidence is at least the mean over the candidates. A filler scores ``r / (n + 1)``, with r from 1 down to 0 in the
     order of retrieval: below every ranked item, since b >= 1/n. Best first, ties by id.
+
+    Where something was asked for, a candidate that only the history speaks for fills a gap but is no choice for
+    diversity: a lamp would make a list of jackets more diverse, and worse.
     """
     rejected: Counter[Rejection] = Counter()
     kept: dict[str, StoredItem] = {}
@@ -57,7 +61,8 @@ def verify(
     for place, (item_id, item) in enumerate(kept.items()):
         found = known[item_id] if item_id in known else evidence(item, retrieval.signals)
         items.append(_ranked_item(item, 1 - place / len(kept), found, limits))
-    fillers = [candidate for candidate in retrieval.candidates if candidate.item.id not in kept]
+    gap = query.size - len(items)
+    fillers = _on_topic([each for each in retrieval.candidates if each.item.id not in kept], limits, gap)
     items += _fillers(fillers[: max(0, pool - len(items))], len(kept), limits)
     items.sort(key=lambda item: (-item.score, item.item.id))
     return Verified(tuple(items), dict(rejected))
@@ -91,6 +96,22 @@ def _ranked_item(
     share = len(arms) / len(limits) if limits else 0.0
     score = base * (1 + CONFIRMATION * share)
     return VerifiedItem(stored.item, score, (TUNED, *arms), stored.text, found)
+
+
+def _on_topic(candidates: Sequence[Candidate], limits: Mapping[Arm, float], gap: int) -> list[Candidate]:
+    """Candidates that the request's words confirm; others only as far as ``gap`` needs them. In the same order."""
+    if not _OF_THE_REQUEST & limits.keys():
+        return list(candidates)
+    confirmed = [bool(_OF_THE_REQUEST & set(confirming(each.evidence, limits))) for each in candidates]
+    others = max(0, gap - sum(confirmed))
+    chosen = []
+    for each, on_topic in zip(candidates, confirmed, strict=True):
+        if on_topic:
+            chosen.append(each)
+        elif others > 0:
+            chosen.append(each)
+            others -= 1
+    return chosen
 
 
 def _fillers(candidates: Sequence[Candidate], ranked: int, limits: Mapping[Arm, float]) -> list[VerifiedItem]:
