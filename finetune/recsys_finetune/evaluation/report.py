@@ -24,6 +24,7 @@ LABELS = {
     "novelty": "novelty@10, bits",
     "out_of_catalogue": "outside the catalogue",
 }
+SHORT_NAME = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def as_table(evaluation: Evaluation) -> Group:
     table = Table(title=title)
     table.add_column("", no_wrap=True)
     for name in [row.model for row in evaluation.rows] + (["optimum"] if optimum else []):
-        table.add_column(name, justify="right", overflow="fold")
+        # Names of ours stay whole; the path of a folder or an address may take several lines.
+        table.add_column(name, justify="right", overflow="fold", min_width=min(len(name), SHORT_NAME))
     figures = [row.figures.rounded() for row in evaluation.rows]
     for name, label in LABELS.items():
         cells = ["" if each[name] is None else f"{each[name]:.4f}" for each in figures]
