@@ -181,4 +181,4 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"not a model")
     result = run("--data", "sample", "--model", str(tmp_path))
     assert result.exit_code == 1
-    assert "did not start" in result.stderr
+    assert "is no GGUF file" in result.stderr

@@ -19,6 +19,7 @@ from recsys_finetune.language_model.engine import running_engine
 
 SAMPLE = "sample"
 MODEL_FILE = "model.gguf"
+GGUF_MAGIC = b"GGUF"
 SLOTS = 4
 
 Advance = Callable[[], None]
@@ -57,6 +58,7 @@ def find_model(name: str, data: Dataset, sample: Path) -> Evaluated:
 
     Raises:
         UnknownModelError: it means none of these.
+        OSError: the file cannot be read.
     """
     if name in BASELINES:
         ranker = BASELINES[name](data)
@@ -70,6 +72,9 @@ def find_model(name: str, data: Dataset, sample: Path) -> Evaluated:
         raise UnknownModelError(
             f"--model {name}: {file} is not there; name one of {known}, a folder with {MODEL_FILE}, or a gateway's URL"
         )
+    with file.open("rb") as opened:
+        if opened.read(len(GGUF_MAGIC)) != GGUF_MAGIC:
+            raise UnknownModelError(f"--model {name}: {file} is no GGUF file, which a tuned model is")
     note = "the sample tuned model of recsys" if name == SAMPLE else ""
     return Evaluated(name, lambda cases, advance: _run_tuned(file, data, cases, advance), note)
 
