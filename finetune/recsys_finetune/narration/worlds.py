@@ -21,9 +21,14 @@ from recsys_finetune.shop.assortment import Assortment
 
 T = TypeVar("T")
 
+NARROW = (0.8, 0.2, 0.0, 0.0)
+BROAD = (0.56, 0.14, 0.15, 0.15)
+"""Shares of shop items, films, wares and oddities. Looking a word up is learnt sooner where words are few."""
 FREE_KIND_SHARE = 0.3
 """Of shop-like items: those whose facts are another kind's, such as a tent of goose down."""
 HANGUL_SHARE = 0.2
+SHUFFLED_SHARE = 0.3
+"""Of shop-like items: those whose facts come in another order than the shop's."""
 
 
 class Words(Frozen):
@@ -54,15 +59,15 @@ class Worlds:
     assortment: Assortment
     words: Words
     forbidden: frozenset[tuple[str, ...]] = frozenset()
+    shares: tuple[float, float, float, float] = BROAD
 
     def slate(self, size: int, rng: np.random.Generator) -> list[Item]:
         """``size`` items, mostly of one world."""
-        makers: tuple[Callable[[np.random.Generator], Item], ...] = (self.shop_item, self.film, self.ware, self.oddity)
-        shares = (0.6, 0.13, 0.14, 0.13)
-        first = int(rng.choice(len(makers), p=shares))
-        return [
-            makers[first if rng.random() < 0.9 else int(rng.choice(len(makers), p=shares))](rng) for _ in range(size)
-        ]
+        first = self._maker(rng)
+        return [(first if rng.random() < 0.9 else self._maker(rng))(rng) for _ in range(size)]
+
+    def _maker(self, rng: np.random.Generator) -> Callable[[np.random.Generator], Item]:
+        return (self.shop_item, self.film, self.ware, self.oddity)[int(rng.choice(4, p=self.shares))]
 
     def shop_item(self, rng: np.random.Generator) -> Item:
         """An item in the sample shop's terms, not one of those held out."""
@@ -79,18 +84,21 @@ class Worlds:
         use = _one(source.uses, rng)
         brand = _one(self.assortment.brands[category.brands], rng)
         middle = features[0].capitalize() if rng.random() < 0.3 else _one(self.assortment.lines, rng)
+        attributes = {
+            "feature": " ".join(features),
+            "use": use,
+            "material": _one(source.materials, rng),
+            "brand": brand,
+            "colour": _one(self.assortment.colours, rng),
+            "kind": kind.name.lower(),
+        }
+        if rng.random() < SHUFFLED_SHARE:
+            attributes = {name: attributes[name] for name in map(str, rng.permutation(np.array(list(attributes))))}
         return Item(
             id="0",
             title=f"{brand} {middle} {kind.name}",
             categories=tuple(dict.fromkeys((category.name, use.capitalize()))),
-            attributes={
-                "feature": " ".join(features),
-                "use": use,
-                "material": _one(source.materials, rng),
-                "brand": brand,
-                "colour": _one(self.assortment.colours, rng),
-                "kind": kind.name.lower(),
-            },
+            attributes=attributes,
         )
 
     def film(self, rng: np.random.Generator) -> Item:
