@@ -104,9 +104,9 @@ def test_what_was_asked_counts_only_as_a_whole_word() -> None:
         ("I would start with [1]: in titanium.", (True, True, False, False)),
         ("I would start with [1], in titanium.", (True, True, True, False)),
         ("I would start with [1] from Drama.", (True, True, True, False)),
-        # A fact worded as another class, and a request that nobody made.
+        # A fact worded as another class, and one that the item has not.
         ("I would start with [1], made by ripstop nylon.", (True, True, True, False)),
-        ("Since climbing matters to you, I would start with [1] from Jackets.", (True, True, True, False)),
+        ("If climbing matters to you, I would start with [1] from Jackets.", (True, True, True, False)),
         # Numbers that are not there, and sentences that are none.
         ("I would start with [3].", (True, False, True, False)),
         ("I would start with [1] from", (False, True, False, False)),

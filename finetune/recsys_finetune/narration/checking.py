@@ -17,7 +17,7 @@ class Verdict:
     """``ended``: a full stop and an end token. ``numbered``: speaks of [1] and of no item that is not in the prompt.
 
     ``grammatical``: made of the phrases of its language. ``true``: grammatical, and each category and fact that it
-    names stands in the prompt's line for that very item (what it says was asked: in the request too).
+    names stands in the prompt's line for that very item.
     """
 
     ended: bool
@@ -54,7 +54,7 @@ def holds(claim: Claim, items: Sequence[Speakable], joined: str) -> bool:
         fits = claim.kind in {fact.kind, FactClass.FACT} or _worded_alike(claim.kind, fact.kind)
         if fits and said in worded:
             return True
-    return claim.kind is FactClass.FACT and said in item.asked
+    return claim.kind is FactClass.FACT and any(said in parts(fact) for fact in item.facts)
 
 
 def _worded_alike(one: FactClass, other: FactClass) -> bool:

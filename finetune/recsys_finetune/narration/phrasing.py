@@ -92,7 +92,7 @@ class Phrases(Frozen):
                 }
                 chosen = [fact for fact in _told(item) if fact.value not in said]
                 if name == "qualities":
-                    chosen = [fact for fact in chosen if fact.kind is not FactClass.KIND]
+                    chosen = [fact for fact in chosen if fact.kind not in {FactClass.KIND, FactClass.FACT}]
                 return ", ".join(self._worded(fact) for fact in (chosen[:_BRIEF] if brief else chosen))
 
     def _worded(self, fact: Fact) -> str:

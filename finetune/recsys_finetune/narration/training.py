@@ -33,7 +33,7 @@ TOKENIZER_PAIRS = 8_000
 BATCH_TOKENS = 1_536
 NUMBERS = 10
 SIZE = LlamaSize(width=160, layers=4, heads=5, feed_forward=448)
-SCHEDULE = Schedule(steps=6_500, rate=3e-3)
+SCHEDULE = Schedule(steps=7_000, rate=3e-3)
 
 
 @dataclass(frozen=True, slots=True)
