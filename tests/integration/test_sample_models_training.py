@@ -28,14 +28,14 @@ def shop() -> list[Item]:
 
 
 def test_a_short_training_already_beats_hashing_alone(tmp_path: Path) -> None:
-    recipe = EmbedderRecipe(hashing=SubwordHashing(buckets=2_048), dimension=32, steps=20, wishes=32, scraps=8)
+    recipe = EmbedderRecipe(hashing=SubwordHashing(buckets=4_096), dimension=64, steps=20, wishes=48, scraps=8)
     figures = make_embedder(shop(), recipe, tmp_path, QUIET)
     key = "recall_at_10_held_out_phrasings"
     trained, untrained = figures["measured"], figures["untrained"]
     assert isinstance(trained, dict)
     assert isinstance(untrained, dict)
     assert trained[key] > untrained[key] + 0.1
-    assert Embedder.load(tmp_path).dimension == 32
+    assert Embedder.load(tmp_path).dimension == 64
 
 
 def test_a_base_model_is_trained_written_and_served(tmp_path: Path) -> None:
