@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from recsys_finetune.embedder.making import make_embedder
 from recsys_finetune.embedder.training import Recipe as EmbedderRecipe
 from recsys_finetune.language_model.engine import running_engine
@@ -21,6 +22,7 @@ from recsys_gateway.catalog.subword_hashing import SubwordHashing
 from rich.console import Console
 
 QUIET = Console(quiet=True)
+torch.set_num_threads(1)  # two threads on a busy machine wait for each other
 
 
 def shop() -> list[Item]:
