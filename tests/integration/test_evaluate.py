@@ -182,3 +182,24 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     result = run("--data", "sample", "--model", str(tmp_path))
     assert result.exit_code == 1
     assert "is no GGUF file" in result.stderr
+
+
+@pytest.mark.timeout(900)
+def test_the_sample_model_is_ahead_of_popularity_on_held_out_purchases(tmp_path):
+    """Run for real on every eighth customer; the others' purchases are learnt from all the same.
+
+    The file is in the order of time: its first rows would be the customers who stopped buying early.
+    """
+    for name in ("items.csv", "users.csv", "interactions.csv", "report.json"):
+        (tmp_path / name).write_bytes((samples() / "shop" / name).read_bytes())
+    header, *rows = (samples() / "shop" / "heldout.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "heldout.csv").write_text("".join([header, *rows[::8]]))
+    result = run("--data", str(tmp_path), "--model", "sample", "--model", "popularity", "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    tuned, popularity = report["models"]
+    assert report["users"] == 125
+    assert tuned["note"] == "the sample tuned model of recsys"
+    assert tuned["failed"] == tuned["out_of_catalogue"] == 0
+    assert tuned["ndcg_at_10"] > popularity["ndcg_at_10"]
+    assert tuned["share_of_optimum"] == pytest.approx(tuned["ndcg_at_10"] / report["optimum"]["ndcg_at_10"], abs=1e-3)
