@@ -7,7 +7,7 @@ import random
 
 import pytest
 import torch
-from recsys_finetune.language_model.llama import LlamaSize, new_llama
+from recsys_finetune.language_model.llama import COPY_SCALE, LlamaSize, new_llama, pass_values_through
 from recsys_finetune.language_model.tokenizer import Example, train_tokenizer
 from recsys_finetune.language_model.training import (
     Schedule,
@@ -61,3 +61,14 @@ def test_training_ends_when_its_time_is_over() -> None:
         model, batches, completion_loss, schedule, clock=lambda: float(next(ticks)), console=QUIET, title="t"
     )
     assert trained.steps == 4
+
+
+def test_a_copier_writes_what_it_reads_for_or_against() -> None:
+    model = new_llama(TOKENIZER, TINY, seed=0)
+    pass_values_through(model, seed=0)
+    attention = model.model.layers[0].self_attn
+    through = (attention.o_proj.weight @ attention.v_proj.weight).detach()
+    strengths = torch.linalg.eigvalsh(through)
+    assert torch.allclose(through, through.T, atol=1e-5)
+    assert torch.allclose(strengths.abs(), torch.full((32,), COPY_SCALE), atol=1e-4)
+    assert int((strengths > 0).sum()) == 16

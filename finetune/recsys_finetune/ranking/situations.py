@@ -21,16 +21,23 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How often a situation is what. Shares of all situations, but ``fact``: the weight of what was really taken."""
+    """How often a situation is what. Shares of situations, but for these.
 
-    requests: float = 0.45
+    ``fact``: weight of what was really taken; ``trust``: power of the place, as (1 + place) ** -trust, from 1;
+    ``sharpness``: power of the chances at last: the order is what counts, and near chances teach it slowly;
+    ``relevance_weight`` and ``taste_power``: with a request, chances ** taste_power * exp(weight * relevance).
+    """
+
+    requests: float = 0.5
     cold: float = 0.08
     nameless: float = 0.1
     gaps: float = 0.3
     fewer: float = 0.15
-    retrieved: float = 0.6
-    ordered: float = 0.5
+    retrieved: float = 0.75
+    ordered: float = 0.85
+    trust: float = 0.6
     fact: float = 0.1
+    sharpness: float = 2.0
     candidates: int = 20
     fewest: int = 3
     relevance_weight: float = 7.0
@@ -73,7 +80,11 @@ class SituationSampler:
         return cls(teacher, histories, retrieval, np.array([item.in_stock for item in catalogue.items]), writer, mix)
 
     def draw(self, rng: np.random.Generator, *, request: bool = True) -> Situation:
-        """One situation; without ``request`` none is made. The item that was really next is always a candidate."""
+        """One situation; without ``request`` none is made.
+
+        Mostly the candidates stand in the order of retrieval, as the gateway shows them, and that order counts: it
+        foretells as well as the teacher does, and both together better. Shuffled ones keep it from being all.
+        """
         mix = self.mix
         name, sequence = self.histories[int(rng.integers(len(self.histories)))]
         cut = int(rng.integers(1, len(sequence)))
@@ -81,14 +92,29 @@ class SituationSampler:
         history = self._history(sequence[:cut], rng)
         taken = int(sequence[cut])
         chances = self.teacher.probabilities(history, user).astype(np.float64)
+        ordered = rng.random() < mix.ordered
         if request and rng.random() < mix.requests:
             wish = self.write_request(taken, rng)
             chances = chances**mix.taste_power * np.exp(mix.relevance_weight * wish.relevance)
-            text, shown = wish.text, self._candidates(taken, chances**0.35, history, rng, asked=True)
+            text, shown = wish.text, self._drawn(chances**0.35, history, self._count(rng), rng)
+        elif rng.random() < mix.retrieved:
+            text, shown = "", self._retrieved(history, self._count(rng))
         else:
-            text, shown = "", self._candidates(taken, chances, history, rng, asked=False)
-        likelihood = chances[shown] / chances[shown].sum()
-        return Situation(user, history, text, shown, (1 - mix.fact) * likelihood + mix.fact * (shown == taken))
+            text, shown = "", self._drawn(chances, history, self._count(rng), rng)
+        if ordered:
+            likelihood = chances[shown] * (2.0 + np.arange(len(shown))) ** -mix.trust
+        else:
+            shown = rng.permutation(shown)
+            likelihood = chances[shown]
+        likelihood = likelihood / likelihood.sum()
+        if taken in shown:
+            likelihood = (1 - mix.fact) * likelihood + mix.fact * (shown == taken)
+        sharpened = likelihood**mix.sharpness
+        return Situation(user, history, text, shown, sharpened / sharpened.sum())
+
+    def _count(self, rng: np.random.Generator) -> int:
+        mix = self.mix
+        return int(rng.integers(mix.fewest, mix.candidates + 1)) if rng.random() < mix.fewer else mix.candidates
 
     def _history(self, sequence: Rows, rng: np.random.Generator) -> Rows:
         """The history as it was, now and then with gaps, shortened, or empty: the teacher knows the answer to each."""
@@ -98,31 +124,13 @@ class SituationSampler:
             sequence = sequence[rng.random(len(sequence)) < 0.8]
         return sequence[-self.teacher.history_length :]
 
-    def _candidates(
-        self, taken: int, chances: NDArray[np.float64], history: Rows, rng: np.random.Generator, *, asked: bool
-    ) -> Rows:
-        """Those that retrieval finds, or likely ones by chance with a few unlikely; ``taken`` is put among them.
-
-        Half the time in their order, as the gateway shows them, else shuffled: the order is a hint, not the answer.
-        """
-        count = self.mix.candidates
-        if rng.random() < self.mix.fewer:
-            count = int(rng.integers(self.mix.fewest, count + 1))
-        if not asked and rng.random() < self.mix.retrieved:
-            found = self._retrieved(history, count)
-        else:
-            found = self._drawn(chances, history, count, rng)
-        if taken not in found:
-            found[int(rng.integers(len(found)))] = taken
-        return found if rng.random() < self.mix.ordered else rng.permutation(found)
-
     def _retrieved(self, history: Rows, count: int) -> Rows:
         ids, rows = self.retrieval.items, self.retrieval.index
         found = self.retrieval.retrieve([ids[row] for row in history], count)
         return np.array([rows[item] for item in found], dtype=np.int64)
 
     def _drawn(self, chances: NDArray[np.float64], history: Rows, count: int, rng: np.random.Generator) -> Rows:
-        """Without replacement, by Gumbel-top-k; a fifth of them regardless of their chances."""
+        """Without replacement, by Gumbel-top-k, best first; the last fifth regardless of their chances."""
         allowed = self.in_stock.copy()
         allowed[history] = False
         pool = np.flatnonzero(allowed)

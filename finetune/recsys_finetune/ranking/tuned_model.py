@@ -21,7 +21,7 @@ from recsys_gateway.recommend.prompt import detailed_line, item_token
 from rich.console import Console
 from tokenizers import Tokenizer
 
-from recsys_finetune.language_model.llama import LlamaSize, new_llama
+from recsys_finetune.language_model.llama import LlamaSize, new_llama, pass_values_through
 from recsys_finetune.language_model.tokenizer import BOS, PAD, render_chat, token_id, train_tokenizer
 from recsys_finetune.language_model.training import Schedule, Trained, train
 from recsys_finetune.ranking.catalogue import TrainingCatalogue
@@ -56,7 +56,7 @@ class TunedPlan:
     minutes: float
     threads: int
     seed: int
-    shares: tuple[float, float, float, float] = (0.08, 0.32, 0.2, 0.4)
+    shares: tuple[float, float, float, float] = (0.05, 0.3, 0.2, 0.45)
     rates: tuple[float, float, float, float] = (3e-3, 2.5e-3, 2e-3, 1.5e-3)
     vocabulary: int = 2048
     size: LlamaSize = SIZE
@@ -85,6 +85,7 @@ def train_tuned_model(
     sampler = SituationSampler.of(catalogue, teacher, requests, plan.mix)
     tokenizer = catalogue_tokenizer(catalogue, requests, plan, rng)
     model = new_llama(tokenizer, plan.size, plan.seed)
+    pass_values_through(model, plan.seed)
     writer = ExampleWriter.of(tokenizer, catalogue.items, catalogue.users)
     start_from(model, writer.token_ids, item_token_vectors(teacher, plan.size.width))
     items, padding = torch.from_numpy(writer.token_ids), token_id(tokenizer, PAD)
