@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recsys_gateway.catalog.records import Item
+from recsys_gateway.recommend.claims import Claims
 from recsys_gateway.recommend.faithfulness import CheckedText, Outside, UnfaithfulText, spoken
 
 TITLES = ["Fjord Rain Jacket", "Trail Cap"]
@@ -128,3 +130,12 @@ def test_any_text_is_shown_clean_or_refused(text: str, cuts: list[int]) -> None:
 )
 def test_titles_as_one_says_them(title: str, said: str) -> None:
     assert spoken(title) == said
+
+
+def test_a_fact_of_another_item_is_not_said() -> None:
+    tent = Item("1", TITLES[0], categories=("Tents",))
+    sock = Item("2", "Sock", attributes={"material": "merino wool"})
+    text = CheckedText([tent.title], Outside(), documents=[tent.document], claims=Claims.of([tent, sock]))
+    assert text.feed("[1] is a tent. ") == [f"{tent.title} is a tent."]
+    with pytest.raises(UnfaithfulText, match="a fact that the item does not have"):
+        text.feed("It comes in merino wool. ")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from recsys_gateway.recommend.claims import Claims
 from recsys_gateway.recommend.inflection import words
 from recsys_gateway.recommend.keywords import STOPWORDS
 from recsys_gateway.recommend.prompt import TITLE_CHARACTERS, one_line
@@ -89,13 +90,17 @@ def _stands_in(title: str, sentence: str) -> bool:
 class CheckedText:
     """Takes a model's text in pieces and gives it back in sentences that are checked, with ``[n]`` as titles.
 
-    ``titles`` are numbered from 1. A title of the slate may be written out, too. ``mentioned`` says whether anything
-    of the slate has been spoken of so far.
+    ``titles`` are numbered from 1, and ``documents`` are what the catalogue says of them. A title of the slate may be
+    written out, too. What a sentence claims must stand in the document of an item that it names, or in ``request``.
+    ``mentioned`` says whether anything of the slate has been spoken of so far.
     """
 
     titles: Sequence[str]
     outside: Outside
     slate: Sequence[str] = ()
+    documents: Sequence[str] = ()
+    claims: Claims = field(default_factory=Claims)
+    request: str = ""
     mentioned: bool = False
     _pending: str = ""
     _said: str = ""
@@ -143,9 +148,17 @@ class CheckedText:
         normal = _normal(so_far)
         if self.outside.named_in(normal, self._without_slate(text), self._allowed):
             raise UnfaithfulText("a title outside the slate")
+        if self.claims.false_in(text, (self.request, *self._documents_of(sentence, text))):
+            raise UnfaithfulText("a fact that the item does not have")
         self.mentioned |= bool(_BRACKET.search(sentence)) or any(allowed in normal for allowed in self._allowed)
         self._said = so_far
         return [text]
+
+    def _documents_of(self, sentence: str, text: str) -> list[str]:
+        """The documents of the items that the sentence names; of all where it names none ("They are …")."""
+        numbers = {int(digits) for match in _BRACKET.finditer(sentence) for digits in _NUMBER.findall(match.group(1))}
+        numbers |= {number for number, title in enumerate(self.titles, 1) if _normal(spoken(title)) in _normal(text)}
+        return [text for number, text in enumerate(self.documents, 1) if number in numbers or not numbers]
 
     def _title(self, match: re.Match[str]) -> str:
         titles = []

@@ -15,6 +15,7 @@ from typing import Protocol
 from recsys_gateway.catalog.store import StoreUnavailable
 from recsys_gateway.config import Recommendation
 from recsys_gateway.recommend.answer import Answer, AnswerItem, Delta, Event, Explanation, ItemsReady, Tokens
+from recsys_gateway.recommend.claims import Claims
 from recsys_gateway.recommend.deadline import Deadline
 from recsys_gateway.recommend.degradation import Degradation, Reason, reason_of
 from recsys_gateway.recommend.diversify import diversify
@@ -234,7 +235,14 @@ class Pipeline:
         shown = items[: self.settings.narrated_items]
         titles = [item.title for item in items]
         others = (*(each.item.title for each in retrieval.candidates), *parts.snapshot.titles)
-        checked = CheckedText(titles[: len(shown)], Outside.of(others, titles, query.text), titles)
+        checked = CheckedText(
+            titles=titles[: len(shown)],
+            outside=Outside.of(others, titles, query.text),
+            slate=titles,
+            documents=[item.document for item in shown],
+            claims=parts.snapshot.claims | Claims.of(each.item for each in retrieval.candidates),
+            request=query.text,
+        )
         messages = narrate_messages(excerpt(query.text, keywords), shown, keywords.terms, language)
         if not shown:
             yield plain_answer((), language)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from recsys_gateway.catalog.filters import ITEM_FIELDS, FieldKind
 from recsys_gateway.catalog.rows import StoredItem
 from recsys_gateway.catalog.store import StoreUnavailable
+from recsys_gateway.recommend.claims import Claims
 from recsys_gateway.recommend.retrieve import Catalog
 from recsys_gateway.recommend.vocabulary import Vocabulary
 
@@ -22,11 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CatalogSnapshot:
-    """Popular items, best first; the fields that filters may use; the words of the popular items' documents."""
+    """Popular items, best first; the fields that filters may use; what the popular items' documents say."""
 
     popular: tuple[StoredItem, ...] = ()
     fields: Mapping[str, FieldKind] | None = None
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    claims: Claims = field(default_factory=Claims)
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ class SnapshotKeeper:
             log.info("the vector store answers: %d popular items", len(popular))
         self.reachable, self.problem = True, ""
         vocabulary = await asyncio.to_thread(Vocabulary.of, [stored.item.document for stored in popular])
-        self.latest = CatalogSnapshot(popular, fields, vocabulary)
+        self.latest = CatalogSnapshot(popular, fields, vocabulary, Claims.of(stored.item for stored in popular))
 
     async def fields(self, wanted: Mapping[str, object]) -> Mapping[str, FieldKind]:
         """The fields that filters may use; asked anew where ``wanted`` names one that is not known yet."""
