@@ -5,6 +5,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 RECSYS := .venv/bin/recsys
+PORT ?= 8080
 QUESTION := a light jacket for rainy hikes
 
 export UV_PYTHON_DOWNLOADS := never
@@ -19,8 +20,8 @@ INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: .venv/run.installed ## install, start everything on this machine, ask one question, serve until Ctrl-C
-	@$(RECSYS) up --ask "$(QUESTION)"
+up: .venv/run.installed ## install, start everything, ask one question, serve until Ctrl-C (PORT=8080)
+	@$(RECSYS) up --port $(PORT) --ask "$(QUESTION)"
 
 check: lint types unit ## lint, types and unit tests; under 2 minutes
 
