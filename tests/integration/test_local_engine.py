@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ def engine() -> Iterator[str]:
 def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
-            return response.status == 200
+            return bool(response.status == 200)
     except OSError:
         return False
 
@@ -79,6 +80,20 @@ def test_its_metrics_are_on_and_its_page_is_off(engine: str) -> None:
         assert "llamacpp:requests_processing" in response.read().decode()
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{engine}/", timeout=5)
+
+
+def test_a_port_in_use_is_not_taken_for_a_bad_model() -> None:
+    model = samples_folder() / "models" / "base.gguf"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        command = [*ENGINE, "--model", str(model), "--alias", "x", "--port", str(port)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert (
+        result.stderr.splitlines()[-1] == f"another program has port {port}, which was free a moment ago: start again"
+    )
 
 
 def test_a_file_that_is_no_model_is_told_in_the_last_line(tmp_path: Path) -> None:

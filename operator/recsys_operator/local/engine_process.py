@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+from recsys_operator.local.ports import PortInUseError, require_free
+
 PROMPT_CACHE_MIB = 256
 """Of prompts that were seen, in main memory; llama.cpp would take 8 GiB."""
 
@@ -18,6 +20,11 @@ WARNINGS_ONLY = 1
 def main() -> None:
     """Serve until a signal comes."""
     arguments = _parse(sys.argv[1:])
+    try:
+        # llama.cpp tells a port in use and a file that is no model in the same words.
+        require_free("127.0.0.1", arguments.port)
+    except PortInUseError as error:
+        sys.exit(f"{error}, which was free a moment ago: start again")
     # Imported after the arguments are known to be good: it loads the inference libraries.
     from xllamacpp import CommonParams, Server
 

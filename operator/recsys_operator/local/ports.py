@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import random
 import socket
-from contextlib import ExitStack
+
+INNER_PORTS = range(20_000, 32_768)
+"""Below those that kernels give away, so that nobody is handed one between its choice and its use."""
 
 
 class PortInUseError(OSError):
-    """Somebody else listens there; the message says where."""
+    """It cannot be listened there; the message says where and why."""
 
 
 def require_free(host: str, port: int) -> None:
@@ -22,13 +26,26 @@ def require_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(f"another program has port {port}") from None
             raise PortInUseError(f"{host}:{port} cannot be listened on: {error.strerror}") from None
 
 
 def free_ports(count: int) -> list[int]:
-    """``count`` different ports on 127.0.0.1 that nobody listened on a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    """``count`` different ports on 127.0.0.1 that nobody listens on.
+
+    By chance: two systems that start at once hardly choose the same one.
+
+    Raises:
+        PortInUseError: there are not so many.
+    """
+    found: list[int] = []
+    for port in random.sample(INNER_PORTS, len(INNER_PORTS)):
+        if len(found) == count:
+            return found
+        try:
+            require_free("127.0.0.1", port)
+        except PortInUseError:
+            continue
+        found.append(port)
+    raise PortInUseError(f"no {count} free ports among {INNER_PORTS.start}-{INNER_PORTS.stop - 1}")
