@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 EXAMPLES = """
 [bold]First steps[/]
 
-  recsys up                                          the sample shop, on this machine
+  recsys up                                      the sample shop
 
-  recsys ask "a light jacket for rainy hikes"        in another shell
+  recsys ask "a light jacket for rainy hikes"    in another shell
 
   recsys ask "gift under 30" --user 17 --filter price=..30
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the system keeps its data and logs.")]
+OnErrorOption = Annotated[Literal["stop", "skip"], typer.Option("--on-error", help="What a bad row does.")]
 DEFAULT_DATA_DIR = Path(".recsys")
 
 
@@ -50,6 +51,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
     base: Annotated[str | None, typer.Option(help="Instead of the resource's base model: its address.")] = None,
     tuned: Annotated[str | None, typer.Option(help="Instead of the resource's tuned model: its address.")] = None,
+    on_error: OnErrorOption = "stop",
     ask: Annotated[str | None, typer.Option(help="Ask this when it is ready, and show the answer.")] = None,
 ) -> None:
     """Run a RecommenderSystem as processes on this machine.
@@ -71,7 +73,7 @@ def up(
     from recsys_operator.local.state import DataDirectory
 
     console, directory = Console(), DataDirectory(data_dir)
-    options = UpOptions(file or quickstart_file(), host, port, base, tuned)
+    options = UpOptions(file or quickstart_file(), host, port, base, tuned, on_error)
     try:
         if detach:
             if ask is not None:
@@ -149,7 +151,10 @@ def logs(
 
 @app.command()
 def ask(
-    text: Annotated[str, typer.Argument(help="What is looked for, in any language.")],
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help='What is looked for, in any language; "": what fits the customer.'),
+    ] = None,
     user: Annotated[str | None, typer.Option(help="Id of a customer; unknown or absent: a new one.")] = None,
     k: Annotated[int | None, typer.Option("-k", "--k", help="Number of items; default: the system's.")] = None,
     filters: Annotated[
@@ -164,7 +169,7 @@ def ask(
 
     recsys ask "a light jacket for rainy hikes" --user 17
 
-    recsys ask "something for the kitchen" -k 5 --filter price=..40 --filter in_stock=true
+    recsys ask "something for the kitchen" -k 5 --filter price=..40
 
     recsys ask "running shoes" --url http://recsys.example:8080 --json
     """
@@ -172,6 +177,8 @@ def ask(
 
     from recsys_operator import ask as question
 
+    if text is None:
+        raise typer.BadParameter('it is missing; "" asks for what fits the customer', param_hint="TEXT")
     request: dict[str, object] = {"query": text}
     try:
         request |= {"filters": question.parse_filters(filters)} if filters else {}
@@ -182,12 +189,12 @@ def ask(
     try:
         body = question.ask(url or os.environ.get("RECSYS_URL") or _running_url(data_dir), request)
         if as_json:
-            sys.stdout.buffer.write(body)
+            _write_body(body)
         else:
             question.show(Console(), body)
     except question.AskError as error:
         if as_json and error.body:
-            sys.stdout.buffer.write(error.body)
+            _write_body(error.body)
             raise typer.Exit(1) from None
         _fail(str(error))
 
@@ -195,7 +202,7 @@ def ask(
 @app.command("load")
 def load_catalogue(
     file: Annotated[Path, typer.Option("--file", "-f", help="A RecommenderSystem: its catalogue is loaded.")],
-    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="What a bad row does.")] = "stop",
+    on_error: OnErrorOption = "stop",
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Load a catalogue into the vector store of the system that runs in a data directory.
@@ -214,6 +221,11 @@ def load_catalogue(
         _fail("Stopped; what was acknowledged is loaded.")
 
 
+def _write_body(body: bytes) -> None:
+    """Exactly the body, but that a prompt on a terminal begins on a line of its own."""
+    sys.stdout.buffer.write(body + b"\n" if sys.stdout.isatty() else body)
+
+
 def _directory(path: Path) -> DataDirectory:
     from recsys_operator.local.state import DataDirectory
 
@@ -221,9 +233,11 @@ def _directory(path: Path) -> DataDirectory:
 
 
 def _running_url(data_dir: Path) -> str:
+    from recsys_operator.local.program import program
+
     state = _directory(data_dir).running_state()
     if state is None:
-        _fail(f"Nothing runs in {data_dir}: start it with: recsys up (or give --url, or set RECSYS_URL)")
+        _fail(f"Nothing runs in {data_dir}: start it with: {program()} up (or give --url, or set RECSYS_URL)")
     return state.url
 
 

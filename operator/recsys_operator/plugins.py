@@ -36,7 +36,7 @@ class ListedCommand(TyperCommand):
             typer.Exit: it is not installed or cannot be imported; the reason was printed in one line.
         """
         if self.entry is None:
-            how = "uv pip install recsys-finetune (in a checkout: make dev)"
+            how = "make dev (in a checkout), or uv pip install recsys-finetune"
             typer.secho(f"recsys {self.name} is part of recsys-finetune, which is not installed: {how}", err=True)
             raise typer.Exit(1)
         try:

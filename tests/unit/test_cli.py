@@ -61,7 +61,10 @@ def test_a_plugin_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setattr(plugins, "_installed", dict)
     result = RUN.invoke(app, ["finetune", "-f", "shop.yaml"])
     assert result.exit_code == 1
-    assert "recsys finetune is part of recsys-finetune, which is not installed: uv pip install" in result.stderr
+    assert (
+        "recsys finetune is part of recsys-finetune, which is not installed: make dev (in a checkout), or uv pip"
+        in result.stderr
+    )
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -92,6 +95,27 @@ def test_where_nothing_runs_it_is_one_line_and_1(tmp_path: Path, arguments: list
 def test_down_where_nothing_runs_is_done(tmp_path: Path) -> None:
     result = RUN.invoke(app, ["down", "--data-dir", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (0, f"Nothing runs in {tmp_path}.\n")
+
+
+def test_asking_nothing_says_what_the_empty_text_does() -> None:
+    result = RUN.invoke(app, ["ask"])
+    assert '"" asks for what fits the customer' in result.stderr
+
+
+def test_an_address_may_lack_its_scheme() -> None:
+    result = RUN.invoke(app, ["ask", "a jacket", "--url", "127.0.0.1:9"])
+    assert result.stderr.startswith("127.0.0.1:9: no gateway answers there (")
+    assert "unknown url type" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["up"], ["ask"]])
+def test_no_example_breaks_at_80_columns(command: list[str]) -> None:
+    text = RUN.invoke(app, [*command, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).stdout
+    examples = text.split("Usage:")[1].split("\n", 1)[1].split("╭")[0].splitlines()
+    lines = [line.strip() for line in examples if line.strip()]
+    assert any(line.startswith("recsys ") for line in lines)
+    after = lines[next(index for index, line in enumerate(lines) if line.startswith("recsys ")) :]
+    assert all(line.startswith("recsys ") for line in after), after
 
 
 def test_a_gateway_that_is_not_there_is_one_line_and_1() -> None:

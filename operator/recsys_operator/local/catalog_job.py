@@ -47,17 +47,23 @@ class Acknowledged(Frozen):
 
 
 class Finished(Frozen):
-    """The end: what was loaded, in words."""
+    """The end: ``totals``, what the catalogue now holds, and ``summary``, what this load changed; both in words.
+
+    ``skipped`` are the bad rows that were left out, a line each.
+    """
 
     event: Literal["finished"] = "finished"
+    totals: str
     summary: str
+    skipped: tuple[str, ...] = ()
 
 
 class Failed(Frozen):
-    """The end: what was wrong, with file and line where it is a row."""
+    """The end: what was wrong, with file and line where ``bad_row`` says that it is a row."""
 
     event: Literal["failed"] = "failed"
     problem: str
+    bad_row: bool = False
 
 
 CatalogEvent = Progressed | Acknowledged | Finished | Failed
@@ -68,6 +74,14 @@ _EVENT: TypeAdapter[CatalogEvent] = TypeAdapter(CatalogEvent)
 
 class CatalogError(RuntimeError):
     """The catalogue was not loaded; the message says why."""
+
+
+class BadRowError(CatalogError):
+    """A bad row stopped the load; the message is its file, line and reason."""
+
+    def with_hint(self, command: str) -> CatalogError:
+        """The same, with what to type to load without that row."""
+        return CatalogError(f"{self} ({command} --on-error skip loads the rest)")
 
 
 @asynccontextmanager
@@ -94,11 +108,12 @@ class CatalogChild:
     process: asyncio.subprocess.Process
     log: Path
 
-    async def load(self, job: CatalogJob, told: Callable[[CatalogEvent], None]) -> str:
-        """Load the catalogue; ``told`` gets every event but the last, whose summary is returned.
+    async def load(self, job: CatalogJob, told: Callable[[CatalogEvent], None]) -> Finished:
+        """Load the catalogue; ``told`` gets every event but the last, which is returned.
 
         Raises:
-            CatalogError: a row, a file, the embedder or the vector store failed.
+            BadRowError: a row is wrong, and the job says to stop then.
+            CatalogError: a file, the embedder or the vector store failed.
         """
         assert self.process.stdin is not None, "both are pipes"  # noqa: S101
         assert self.process.stdout is not None, "both are pipes"  # noqa: S101
@@ -106,10 +121,10 @@ class CatalogChild:
         self.process.stdin.close()
         async for line in self.process.stdout:
             match self._parse(line):
-                case Finished(summary=summary):
-                    return summary
-                case Failed(problem=problem):
-                    raise CatalogError(problem)
+                case Finished() as finished:
+                    return finished
+                case Failed(problem=problem, bad_row=bad_row):
+                    raise BadRowError(problem) if bad_row else CatalogError(problem)
                 case event:
                     told(event)
         ended = exit_text(await self.process.wait())

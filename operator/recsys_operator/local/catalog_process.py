@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from recsys_gateway.catalog.embedding import Embedder, EmbedderError
 from recsys_gateway.catalog.importers.reading import read_items
@@ -14,13 +14,18 @@ from recsys_gateway.catalog.writing import CatalogWriter
 
 from recsys_operator.local.catalog_job import Acknowledged, CatalogEvent, CatalogJob, Failed, Finished, Progressed
 
+TABLES = {"items": "items", "users": "users", "interactions": "events"}
+"""What a short line calls the rows of each table."""
+
 
 def main() -> None:
     """Load, and end with one ``Finished`` or ``Failed``."""
     job = CatalogJob.model_validate_json(sys.stdin.buffer.read())
     try:
-        tell(Finished(summary=summary(run(job))))
-    except (SourceError, LoadError, EmbedderError, StoreUnavailable) as error:
+        tell(finished(run(job)))
+    except LoadError as error:
+        tell(Failed(problem=str(error), bad_row=True))
+    except (SourceError, EmbedderError, StoreUnavailable) as error:
         tell(Failed(problem=str(error)))
 
 
@@ -43,17 +48,23 @@ def tell(event: CatalogEvent) -> None:
     sys.stdout.flush()
 
 
-def summary(report: LoadReport) -> str:
-    """What the user reads at the end; bad rows that were skipped stand on lines of their own."""
+def finished(report: LoadReport) -> Finished:
+    """What the user reads at the end."""
     tables = {"items": report.items, "users": report.users, "interactions": report.interactions}
+    bad = sum(table.bad_rows for table in tables.values())
+    totals = [f"{table.read:,} {TABLES[name]}" for name, table in tables.items() if table.read]
+    totals += [f"{bad:,} bad row{'s' if bad > 1 else ''} skipped"] if bad else []
     lines = [", ".join(f"{table.read} {name} ({_changes(table)})" for name, table in tables.items() if table.read)]
-    for name, table in tables.items():
-        lines += [f"skipped: {problem}" for problem in table.bad]
-        if table.bad_rows > len(table.bad):
-            lines.append(f"skipped: {table.bad_rows - len(table.bad)} more rows of {name}")
     if report.unknown_items:
         lines.append(f"{report.unknown_items} items of the interactions are not in the catalogue")
-    return "\n".join(lines)
+    return Finished(totals=", ".join(totals), summary="\n".join(lines), skipped=tuple(_skipped(tables)))
+
+
+def _skipped(tables: Mapping[str, TableReport]) -> Iterator[str]:
+    for name, table in tables.items():
+        yield from (f"skipped: {problem}" for problem in table.bad)
+        if table.bad_rows > len(table.bad):
+            yield f"skipped: {table.bad_rows - len(table.bad)} more rows of {name}"
 
 
 def _changes(table: TableReport) -> str:

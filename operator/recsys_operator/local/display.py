@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from recsys_operator.local.catalog_job import Progressed
 from recsys_operator.local.spawning import exit_text
@@ -28,8 +29,9 @@ class StartDisplay:
         self._console = console
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            # The one column that gives way: a long line wraps inside it, and the others stay where they are.
+            TextColumn("{task.description}", table_column=Column(overflow="fold")),
+            BarColumn(bar_width=12, table_column=Column(no_wrap=True)),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=console,
@@ -39,6 +41,7 @@ class StartDisplay:
         self._done: set[str] = set()
         self._begin = time.monotonic()
         self._restarts: dict[str, int] = {}
+        self._skipped = 0
 
     def start(self) -> None:
         self._progress.start()
@@ -52,7 +55,7 @@ class StartDisplay:
         self._show_restarts(state)
         self._show_processes(state.processes)
         if state.catalog is not None:
-            self._show_catalog(state.catalog, state.catalog_loaded)
+            self._show_catalog(state.catalog, state)
 
     def _show_restarts(self, state: LocalState) -> None:
         for process in state.processes:
@@ -61,16 +64,26 @@ class StartDisplay:
                 self._console.print(f"{process.name} ended with {ended}; it is started again", style="yellow")
             self._restarts[process.name] = process.restarts
 
-    def _show_catalog(self, progress: Progressed, loaded: str | None) -> None:
+    def _show_catalog(self, progress: Progressed, state: LocalState) -> None:
+        loaded = state.catalog_loaded
         if loaded is not None:
             self._show_line("catalogue", f"catalogue: {loaded}", 1, 1)
+            self._show_skipped(state.catalog_skipped)
         elif progress.stage == "items":
             self._show_line("catalogue", "catalogue: items embedded", progress.done, progress.total, ends=False)
         else:
             self._show_line("catalogue", f"catalogue: {progress.stage} {progress.done or ''}", 0, None)
 
+    def _show_skipped(self, lines: Sequence[str]) -> None:
+        for line in lines[self._skipped :]:
+            self._console.print(escape(line), style="yellow", highlight=False, soft_wrap=True)
+        self._skipped = len(lines)
+
     def _show_processes(self, processes: Sequence[ProcessState]) -> None:
         for process in processes:
+            if process.name in self._done:
+                # It came up once, which is what a line says; what became of it later is told in words.
+                continue
             ready = process.status is ProcessStatus.READY
             self._show_line(process.name, LABELS.get(process.name, process.name), int(ready), 1)
 

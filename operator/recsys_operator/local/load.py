@@ -11,12 +11,15 @@ from recsys_gateway.config import InProcessEmbedder
 from recsys_operator.api.recommender_system import ResourceError, load_resource
 from recsys_operator.local.catalog_job import (
     Acknowledged,
+    BadRowError,
     CatalogError,
     CatalogEvent,
     CatalogJob,
+    Finished,
     OnError,
     catalog_child,
 )
+from recsys_operator.local.program import program
 from recsys_operator.local.resolve import Resolver
 from recsys_operator.local.state import DataDirectory
 from recsys_operator.local.uris import samples_folder
@@ -34,7 +37,7 @@ def load(file: Path, directory: DataDirectory, on_error: OnError, say: Callable[
     """
     state = directory.running_state()
     if state is None or state.vector_store is None:
-        raise LoadError(f"Nothing runs in {directory.path}: start it with: recsys up -f {file}")
+        raise LoadError(f"Nothing runs in {directory.path}: start it with: {program()} up -f {file}")
 
     def told(event: CatalogEvent) -> None:
         if isinstance(event, Acknowledged):
@@ -48,11 +51,15 @@ def load(file: Path, directory: DataDirectory, on_error: OnError, say: Callable[
             embedder=InProcessEmbedder(path=embedder),
             on_error=on_error,
         )
-        say(asyncio.run(_load(job, directory.log("load"), told)))
+        finished = asyncio.run(_load(job, directory.log("load"), told))
+        for line in (finished.summary, *finished.skipped):
+            say(line)
+    except BadRowError as error:
+        raise LoadError(str(error.with_hint(f"{program()} load"))) from None
     except (ResourceError, CatalogError) as error:
         raise LoadError(str(error)) from None
 
 
-async def _load(job: CatalogJob, log: Path, told: Callable[[CatalogEvent], None]) -> str:
+async def _load(job: CatalogJob, log: Path, told: Callable[[CatalogEvent], None]) -> Finished:
     async with catalog_child(log) as child:
         return await child.load(job, told)

@@ -24,6 +24,7 @@ from recsys_gateway.config import Pool as ServedPool
 
 from recsys_operator.api.models import Model
 from recsys_operator.api.recommender_system import RecommenderSystem, RecommenderSystemSpec, ResourceError
+from recsys_operator.local.catalog_job import OnError
 from recsys_operator.local.resolve import ExternalEngine, ModelFile, NotTunedYet, ResolvedFiles
 from recsys_operator.local.state import DataDirectory, RunningModel
 
@@ -76,7 +77,7 @@ class Ports:
 class LocalPlan:
     """``backing`` may start side by side; the gateway starts when they are up and the catalogue is loaded.
 
-    ``notes`` are lines for the user: what is different here from a cluster.
+    ``notes`` are lines for the user: what is different here from a cluster; ``on_error`` is what a bad row does.
     """
 
     backing: tuple[ProcessSpec, ...]
@@ -87,12 +88,20 @@ class LocalPlan:
     models: tuple[RunningModel, ...]
     vector_store: VectorStore
     notes: tuple[str, ...]
+    on_error: OnError = "stop"
 
 
 def plan(
-    system: RecommenderSystem, files: ResolvedFiles, ports: Ports, directory: DataDirectory, host: str, source: Path
+    system: RecommenderSystem,
+    files: ResolvedFiles,
+    ports: Ports,
+    directory: DataDirectory,
+    host: str,
+    source: Path,
+    *,
+    program: str = "recsys",
 ) -> LocalPlan:
-    """The local form of ``system``. ``source`` is the resource's file, for messages.
+    """The local form of ``system``. Messages name ``source``, the resource's file, and ``program``, the command.
 
     Raises:
         ResourceError: no language model is left to run.
@@ -102,7 +111,7 @@ def plan(
     if not served:
         raise ResourceError(
             f"{source}: spec.models: the tuned model is not made yet and there is no base model; "
-            f"make it with: recsys finetune -f {source}"
+            f"make it with: {program} finetune -f {source}"
         )
     backing = [_milvus(directory, ports.milvus)] if spec.vector_store.managed is not None else []
     for model in served:
@@ -125,7 +134,7 @@ def plan(
         url=f"http://{reachable(host)}:{ports.gateway}",
         models=tuple(RunningModel(role=model.role, name=model.name, sample=model.sample) for model in served),
         vector_store=store,
-        notes=tuple(_notes(spec, files, source)),
+        notes=tuple(_notes(spec, files, f"{program} finetune -f {source}")),
     )
 
 
@@ -235,7 +244,7 @@ def _gateway(directory: DataDirectory, host: str, port: int) -> ProcessSpec:
     )
 
 
-def _notes(spec: RecommenderSystemSpec, files: ResolvedFiles, source: Path) -> list[str]:
+def _notes(spec: RecommenderSystemSpec, files: ResolvedFiles, finetune: str) -> list[str]:
     notes = []
     models = {Role.TUNED: spec.models.tuned, Role.BASE: spec.models.base}
     local = [model for role, model in models.items() if model and isinstance(files.models[role], ModelFile)]
@@ -248,7 +257,7 @@ def _notes(spec: RecommenderSystemSpec, files: ResolvedFiles, source: Path) -> l
     if isinstance(files.models.get(Role.TUNED), NotTunedYet):
         notes.append(
             "No tuned model yet: lists keep the order of retrieval. "
-            f"Make it (about 8 minutes on a CPU), then start again: recsys finetune -f {source}"
+            f"Make it (about 8 minutes on a CPU), then start again: {finetune}"
         )
     ignored = [name for name, is_set in _cluster_only(spec).items() if is_set]
     if ignored:

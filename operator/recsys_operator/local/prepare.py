@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,8 +10,10 @@ from recsys_gateway.config import EngineType, Role
 
 from recsys_operator.api.models import EXTERNAL_SCHEMES, Engine, Model, ModelSource
 from recsys_operator.api.recommender_system import RecommenderSystem, ResourceError, load_resource
+from recsys_operator.local.catalog_job import OnError
 from recsys_operator.local.plan import LocalPlan, Ports, plan
 from recsys_operator.local.ports import free_ports
+from recsys_operator.local.program import program
 from recsys_operator.local.resolve import Resolver
 from recsys_operator.local.state import DataDirectory
 from recsys_operator.local.uris import samples_folder
@@ -19,13 +21,17 @@ from recsys_operator.local.uris import samples_folder
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What the user gave. ``base`` and ``tuned`` replace the ``model.uri`` of the resource."""
+    """What the user gave. ``base`` and ``tuned`` replace the ``model.uri`` of the resource.
+
+    ``on_error`` is what a bad row of the catalogue does.
+    """
 
     file: Path
     host: str
     port: int
     base: str | None = None
     tuned: str | None = None
+    on_error: OnError = "stop"
 
 
 def quickstart_file() -> Path:
@@ -50,10 +56,14 @@ def prepare(system: RecommenderSystem, options: UpOptions, directory: DataDirect
     Raises:
         ResourceError: a file is absent, an address leads nowhere, or no model is left to run.
     """
-    files = Resolver(options.file, samples_folder()).resolve(system)
+    given = {Role.BASE: options.base, Role.TUNED: options.tuned}
+    # An address that an option gave is that option's fault, not the file's.
+    blamed = {f"spec.models.{role}.model.uri": f"--{role}" for role, uri in given.items() if uri is not None}
+    files = Resolver(options.file, samples_folder(), options=blamed).resolve(system)
     milvus, tuned, base = free_ports(3)
     ports = Ports(gateway=options.port, milvus=milvus, engines={Role.TUNED: tuned, Role.BASE: base})
-    return plan(system, files, ports, directory, options.host, options.file)
+    made = plan(system, files, ports, directory, options.host, options.file, program=program())
+    return replace(made, on_error=options.on_error)
 
 
 def _with_model(system: RecommenderSystem, role: Role, uri: str | None) -> RecommenderSystem:

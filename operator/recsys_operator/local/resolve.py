@@ -55,11 +55,16 @@ class ResolvedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """``source`` is the resource's file: it opens every message. ``samples`` holds the sample data and models."""
+    """``samples`` holds the sample data and models.
+
+    A message opens with ``source``, the resource's file, and the field's path; or with the command's option that gave
+    the field, where ``options`` has one under that path.
+    """
 
     source: Path
     samples: Path
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, system: RecommenderSystem) -> ResolvedFiles:
         """
@@ -147,7 +152,7 @@ class Resolver:
         try:
             yield
         except (UriError, SourceError) as error:
-            raise ResourceError(f"{self.source}: {path}: {error}") from None
+            raise ResourceError(f"{self.options.get(path) or f'{self.source}: {path}'}: {error}") from None
 
 
 def _existing(path: Path, suffix: str) -> Path:

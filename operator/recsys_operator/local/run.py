@@ -10,9 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from recsys_operator.local.catalog_job import CatalogEvent, CatalogJob, Progressed, catalog_child
+from recsys_operator.local.catalog_job import BadRowError, CatalogEvent, CatalogJob, Progressed, catalog_child
 from recsys_operator.local.health import wait_for_parts
 from recsys_operator.local.plan import LocalPlan
+from recsys_operator.local.program import program
 from recsys_operator.local.state import DataDirectory, LocalState, ProcessState
 from recsys_operator.local.supervisor import Supervisor
 
@@ -59,8 +60,11 @@ class LocalRun:
         async with catalog_child(self.directory.log("catalog")) as child:
             await supervisor.start(self.plan.backing)
             self._update(phase="loading the catalogue")
-            summary = await child.load(self._job(), self._loading)
-        self._update(phase="starting the gateway", catalog_loaded=summary)
+            try:
+                finished = await child.load(self._job(), self._loading)
+            except BadRowError as error:
+                raise error.with_hint(f"{program()} up") from None
+        self._update(phase="starting the gateway", catalog_loaded=finished.totals, catalog_skipped=finished.skipped)
         write_config(self.plan, self.directory.gateway_config)
         await supervisor.start([self.plan.gateway])
         await wait_for_parts(self.plan.url, PARTS_SECONDS)
@@ -72,7 +76,12 @@ class LocalRun:
         config = self.plan.config
         assert config.vector_store is not None, "every plan has both"  # noqa: S101
         assert config.embedder is not None, "every plan has both"  # noqa: S101
-        return CatalogJob(source=self.plan.catalog, vector_store=config.vector_store, embedder=config.embedder)
+        return CatalogJob(
+            source=self.plan.catalog,
+            vector_store=config.vector_store,
+            embedder=config.embedder,
+            on_error=self.plan.on_error,
+        )
 
     def _loading(self, event: CatalogEvent) -> None:
         if isinstance(event, Progressed):

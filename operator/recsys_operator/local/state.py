@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from recsys_gateway.config import Frozen, Role, VectorStore
 
 from recsys_operator.local.catalog_job import Progressed
+from recsys_operator.local.program import program
 
 
 class ProcessStatus(StrEnum):
@@ -41,8 +42,8 @@ class RunningModel(Frozen):
 class LocalState(Frozen):
     """``phase`` is what goes on now, in words; ``ready`` says that questions are answered; ``error`` ended the start.
 
-    ``catalog`` is how far its loading is, ``catalog_loaded`` what came of it; ``notes`` are lines for the user,
-    ``example`` a question that suits the catalogue.
+    ``catalog`` is how far its loading is, ``catalog_loaded`` what came of it, ``catalog_skipped`` the bad rows
+    that were left out; ``notes`` are lines for the user, ``example`` a question that suits the catalogue.
     """
 
     pid: int
@@ -54,6 +55,7 @@ class LocalState(Frozen):
     error: str | None = None
     catalog: Progressed | None = None
     catalog_loaded: str | None = None
+    catalog_skipped: tuple[str, ...] = ()
     models: tuple[RunningModel, ...] = ()
     notes: tuple[str, ...] = ()
     example: str = ""
@@ -150,7 +152,7 @@ class Lock:
             self._file.close()
             state = self._directory.last_state()
             who = f"pid {state.pid}, {state.url}" if state else "it is just starting"
-            raise AlreadyRunningError(f"{path}: recsys already runs here ({who}); stop it with: recsys down")
+            raise AlreadyRunningError(f"{path}: recsys already runs here ({who}); stop it with: {program()} down")
         self._directory.clear()
         return self
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +24,13 @@ from recsys_operator.local.display import StartDisplay
 from recsys_operator.local.plan import LocalPlan, reachable
 from recsys_operator.local.ports import PortInUseError, require_free
 from recsys_operator.local.prepare import UpOptions, prepare, read_system
+from recsys_operator.local.program import NAME, program
 from recsys_operator.local.run import LocalRun
 from recsys_operator.local.state import DataDirectory, DataDirectoryError, LocalState, Lock
 
 POLL_SECONDS = 0.1
 UP_LOG = "up"
+MOST_PORT = 65_535
 SHOP_QUESTION = "a light jacket for rainy hikes"
 ANY_QUESTION = "something for a rainy evening"
 
@@ -50,14 +51,22 @@ def up(options: UpOptions, directory: DataDirectory, question: str | None, conso
         state = LocalState(pid=os.getpid(), system=system.metadata.name, url=url, example=example)
         directory.write(state)
         try:
-            require_free(options.host, options.port)
+            _require_free(options)
             plan = prepare(system, options, directory)
             _serve(plan, directory, state, question, console)
         except UpError as error:
             directory.write(state.model_copy(update={"error": str(error)}))
             raise
         directory.clear()
-    console.print("Stopped: no process is left.", highlight=False)
+    console.print("Stopped.", highlight=False)
+
+
+def _require_free(options: UpOptions) -> None:
+    try:
+        require_free(options.host, options.port)
+    except PortInUseError as error:
+        other = options.port + 1 if options.port < MOST_PORT else options.port - 1
+        raise PortInUseError(f"{error}; choose another: {program()} up --port {other}") from None
 
 
 def _serve(
@@ -109,15 +118,6 @@ def _invitation(state: LocalState, directory: DataDirectory) -> str:
     )
 
 
-def program() -> str:
-    """How the user types this program: its name where the PATH leads to it, else its path."""
-    given = Path(sys.argv[0])
-    if given.suffix == ".py":
-        return "recsys"
-    found = shutil.which(given.name)
-    return given.name if found is not None and Path(found).resolve() == given.resolve() else str(given)
-
-
 def detach(options: UpOptions, directory: DataDirectory, console: Console) -> None:
     """Run `recsys up` as a process of its own and return when it is ready.
 
@@ -129,7 +129,7 @@ def detach(options: UpOptions, directory: DataDirectory, console: Console) -> No
         pass
     with directory.log(UP_LOG).open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "recsys_operator.cli", "up", *_arguments(options, directory)],
+            [sys.executable, *_program_again(), "up", *_arguments(options, directory)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -149,9 +149,15 @@ def detach(options: UpOptions, directory: DataDirectory, console: Console) -> No
     console.print(_invitation(state, directory), highlight=False, soft_wrap=True)
 
 
+def _program_again() -> list[str]:
+    """This program for Python to run; as the user typed it, since the messages of the new process repeat that."""
+    given = Path(sys.argv[0])
+    return [str(given)] if given.name == NAME and given.is_file() else ["-m", "recsys_operator.cli"]
+
+
 def _arguments(options: UpOptions, directory: DataDirectory) -> list[str]:
     arguments = ["--file", str(options.file), "--host", options.host, "--port", str(options.port)]
-    arguments += ["--data-dir", str(directory.path)]
+    arguments += ["--data-dir", str(directory.path), "--on-error", options.on_error]
     for name, value in (("--base", options.base), ("--tuned", options.tuned)):
         arguments += [] if value is None else [name, value]
     return arguments
@@ -167,6 +173,9 @@ def _wait_until_ready(
             if state.ready:
                 return state
         time.sleep(POLL_SECONDS)
+    failed = directory.last_state()
+    if failed is not None and failed.pid == process.pid and failed.error:
+        raise StartError(failed.error)
     log = directory.log(UP_LOG)
     said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     raise StartError("\n".join(said[-5:]) or f"recsys up ended with exit code {process.returncode} (log: {log})")
