@@ -13,7 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from recsys_operator.local.program import program
+
 TIMEOUT_SECONDS = 120
+WIDE_COLUMNS = 100
+"""Of a terminal that has room for every column."""
+NOTHING_FITS = "Nothing in the catalogue fits this request."
 COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "#": {"justify": "right", "style": "dim"},
     "id": {"style": "cyan", "no_wrap": True},
@@ -40,7 +45,7 @@ def parse_filters(given: Sequence[str]) -> dict[str, object]:
     at will; a field that is given twice may have either value.
 
     Raises:
-        ValueError: a text has no ``=`` or no field.
+        ValueError: a text has no ``=`` or no field, or a field has a range and something else.
     """
     values: dict[str, list[object]] = {}
     for text in given:
@@ -48,6 +53,9 @@ def parse_filters(given: Sequence[str]) -> dict[str, object]:
         if not equals or not name.strip():
             raise ValueError(f"{text}: expected FIELD=VALUE, such as brand=Northwind or price=20..80")
         values.setdefault(name.strip(), []).append(_filter_value(value))
+    for name, found in values.items():
+        if len(found) > 1 and any(isinstance(value, dict) for value in found):
+            raise ValueError(f"{name}: give one range such as 20..80, or single values, not several at once")
     return {name: found[0] if len(found) == 1 else {"in": found} for name, found in values.items()}
 
 
@@ -69,13 +77,14 @@ def _scalar(text: str) -> object:
 
 
 def ask(url: str, request: Mapping[str, object]) -> bytes:
-    """The body of the gateway's answer, as it came.
+    """The body of the gateway's answer, as it came. ``url`` may lack ``http://``.
 
     Raises:
         AskError: no gateway is there, or it refused.
     """
+    root = url if "://" in url else f"http://{url}"
     call = urllib.request.Request(  # noqa: S310 - the user's own address
-        f"{url.rstrip('/')}/v1/recommendations",
+        f"{root.rstrip('/')}/v1/recommendations",
         data=json.dumps(request).encode(),
         headers={"content-type": "application/json", "accept": "application/json"},
     )
@@ -87,20 +96,19 @@ def ask(url: str, request: Mapping[str, object]) -> bytes:
             return body
     except urllib.error.HTTPError as error:
         refusal = error.read()
-        raise AskError(f"{url}: {_problem(refusal, f'HTTP {error.code}')}", refusal) from None
+        raise AskError(f"{url}: {problem_text(refusal, f'HTTP {error.code}')}", refusal) from None
     except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise AskError(f"{url}: no gateway answers there ({reason}); start one with: recsys up") from None
+        raise AskError(f"{url}: no gateway answers there ({reason}); start one with: {program()} up") from None
 
 
-def _problem(body: bytes, otherwise: str) -> str:
+def problem_text(body: bytes, otherwise: str) -> str:
     """Title and detail of an RFC 9457 problem."""
     try:
         problem = json.loads(body)
-        said = [str(problem[part]) for part in ("title", "detail") if problem.get(part)]
-        said += ["; ".join(" ".join(map(str, field.values())) for field in problem.get("errors") or ())]
-        return ": ".join(part for part in said if part) or otherwise
-    except (ValueError, TypeError, AttributeError):
+        # The detail names the fields of ``errors`` too.
+        return ": ".join(str(problem[part]) for part in ("title", "detail") if problem.get(part)) or otherwise
+    except (ValueError, TypeError, KeyError, AttributeError):
         return otherwise
 
 
@@ -113,19 +121,22 @@ def show(console: Console, body: bytes) -> None:
     try:
         answer = json.loads(body)
         lines = list(_summary(answer))
-        table = _table(answer["items"])
+        table = _table(answer["items"], wide=console.width >= WIDE_COLUMNS)
         sentence = str(answer.get("answer") or "")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AskError(f"not an answer of a recsys gateway: {type(error).__name__} {error}", body) from None
-    console.print(table)
-    if sentence:
-        console.print(f"\n{escape(sentence)}\n", highlight=False)
+    if not answer["items"]:
+        console.print(f"[yellow]{NOTHING_FITS}[/]")
+    else:
+        if sentence:
+            console.print(f"{escape(sentence)}\n", highlight=False)
+        console.print(table)
     for line in lines:
         console.print(line, highlight=False)
 
 
-def _table(items: Sequence[Mapping[str, Any]]) -> Table:
-    """A row an item; columns that would be empty are left out."""
+def _table(items: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
+    """A row an item; columns that would be empty are left out, and where it is not ``wide`` the last one."""
     rows = [
         {
             "#": str(number),
@@ -138,8 +149,15 @@ def _table(items: Sequence[Mapping[str, Any]]) -> Table:
         }
         for number, item in enumerate(items, 1)
     ]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = [name for name in COLUMNS if any(row[name] for row in rows)]
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        caption="score: relevance; the order also weighs diversity",
+        caption_style="dim",
+        caption_justify="left",
+    )
+    shown = [name for name in COLUMNS if any(row[name] for row in rows) and (wide or name != "confirmed by")]
     for name in shown:
         table.add_column(name, **COLUMNS[name])
     for row in rows:
@@ -148,9 +166,17 @@ def _table(items: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _summary(answer: Mapping[str, Any]) -> Iterator[str]:
+    # Of an empty list there is nothing to measure.
+    if answer["items"]:
+        yield from _measures(answer)
+    if answer.get("degraded"):
+        yield f"[yellow]degraded: {escape('; '.join(map(_reason, answer['degraded'])))}[/]"
+    if samples := _samples(answer):
+        yield f"[dim](sample models: {escape(', '.join(samples))})[/]"
+
+
+def _measures(answer: Mapping[str, Any]) -> Iterator[str]:
     ild, tokens, timings = answer.get("ild") or {}, answer.get("tokens") or {}, answer.get("timings_ms") or {}
-    if not answer["items"]:
-        yield "[yellow]No item fits.[/]"
     parts = []
     if ild:
         parts.append("diversity (ILD) " + ", ".join(f"{name} {value:.2f}" for name, value in ild.items()))
@@ -160,10 +186,6 @@ def _summary(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"[dim]{' · '.join(parts)}[/]"
     if timings:
         yield f"[dim]ms: {' · '.join(f'{escape(str(name))} {value:.0f}' for name, value in timings.items())}[/]"
-    if answer.get("degraded"):
-        yield f"[yellow]degraded: {escape('; '.join(map(_reason, answer['degraded'])))}[/]"
-    if samples := _samples(answer):
-        yield f"[dim](sample models: {escape(', '.join(samples))})[/]"
 
 
 def _tokens(tokens: Mapping[str, Any]) -> str:

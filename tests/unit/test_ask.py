@@ -8,7 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recsys_operator.ask import AskError, parse_filters, show
+from recsys_operator.ask import AskError, parse_filters, problem_text, show
 from rich.console import Console
 
 ANSWER = {
@@ -33,9 +33,9 @@ ANSWER = {
 }
 
 
-def shown(answer: object) -> str:
+def shown(answer: object, width: int = 120) -> str:
     out = io.StringIO()
-    show(Console(file=out, width=120), json.dumps(answer).encode())
+    show(Console(file=out, width=width), json.dumps(answer).encode())
     return out.getvalue()
 
 
@@ -66,6 +66,12 @@ def test_filters(typed: list[str], filters: dict[str, object]) -> None:
 def test_a_filter_needs_a_field_and_a_value(typed: str) -> None:
     with pytest.raises(ValueError, match="expected FIELD=VALUE"):
         parse_filters([typed])
+
+
+@pytest.mark.parametrize("typed", [["price=20..80", "price=30..40"], ["price=20..80", "price=5"]])
+def test_a_range_stands_alone(typed: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"price: give one range such as 20\.\.80, or single values"):
+        parse_filters(typed)
 
 
 @given(st.text(), st.text())
@@ -103,8 +109,39 @@ def test_sample_models_are_called_that() -> None:
     assert "(sample models: tuned)" in shown(ANSWER | {"models": models})
 
 
-def test_no_items_is_said() -> None:
-    assert "No item fits." in shown(ANSWER | {"items": []})
+def test_no_items_is_said_once_and_nothing_is_measured() -> None:
+    said = "Nothing in the catalogue fits this request."
+    assert shown(ANSWER | {"items": [], "answer": said}) == f"{said}\n"
+
+
+def test_what_is_degraded_is_said_of_an_empty_list_too() -> None:
+    text = shown(ANSWER | {"items": [], "degraded": [{"stage": "retrieve", "reason": "no_store"}]})
+    assert "degraded: retrieve: no_store" in text
+
+
+def test_the_sentence_comes_before_the_items() -> None:
+    text = shown(ANSWER)
+    assert text.startswith("Take the [bold]Fjord jacket.")
+    assert "score: relevance; the order also weighs diversity" in text.replace("\n", " ")
+
+
+def test_a_narrow_terminal_has_an_item_on_one_line() -> None:
+    text = shown(ANSWER, width=80)
+    assert "confirmed by" not in text
+    assert any("JKT-012" in line and "fits the query" in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        ({"title": "Bad", "detail": "k: too big", "errors": [{"path": "k", "message": "too big"}]}, "Bad: k: too big"),
+        ({"title": "Bad"}, "Bad"),
+        ({}, "HTTP 422"),
+        ([], "HTTP 422"),
+    ],
+)
+def test_a_refusal_is_told_once(problem: object, told: str) -> None:
+    assert problem_text(json.dumps(problem).encode(), "HTTP 422") == told
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"items": [1]}', b'{"items": [{"id": 1}]}'])
