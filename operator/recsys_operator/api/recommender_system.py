@@ -99,4 +99,12 @@ def _documents(path: Path) -> Iterator[object]:
     except OSError as error:
         raise ResourceError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ResourceError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ResourceError(f"{path}: not YAML: {_yaml_problem(error)}") from None
+
+
+def _yaml_problem(error: Exception) -> str:
+    """One line, with the place where it is known; without PyYAML's picture of it."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split())
