@@ -131,6 +131,19 @@ async def test_one_that_fails_does_not_leave_the_others(tmp_path: Path) -> None:
     assert not any(map(is_alive, pids))
 
 
+async def test_another_program_in_its_place_is_not_taken_for_it(tmp_path: Path) -> None:
+    watched, second = Watched(), Watched()
+    spec = server(tmp_path)
+    try:
+        await watched.supervisor.start([spec])
+        with pytest.raises(StartError, match=f"web cannot start: another program has port {spec.port}"):
+            await second.supervisor.start([spec])
+    finally:
+        await watched.supervisor.stop()
+    await second.supervisor.stop()
+    assert second.told == []
+
+
 async def test_one_that_does_not_listen_to_sigterm_is_killed(tmp_path: Path) -> None:
     watched = Watched()
     await watched.supervisor.start([server(tmp_path, code=STUBBORN)])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recsys_operator.local.backoff import CAP_SECONDS, FIRST_SECONDS, RAN_WELL_SECONDS, next_delay
 from recsys_operator.local.logs import log_files, tail
-from recsys_operator.local.ports import PortInUseError, free_ports, require_free
+from recsys_operator.local.ports import PortInUseError, free_ports, held, require_free
 from recsys_operator.local.state import (
     AlreadyRunningError,
     DataDirectory,
@@ -98,6 +98,29 @@ def test_a_port_in_use_is_told() -> None:
         with pytest.raises(PortInUseError, match=f"another program has port {port}"):
             require_free("127.0.0.1", port)
     require_free("127.0.0.1", port)
+
+
+def test_a_held_port_is_in_use_until_it_is_let_go() -> None:
+    (port,) = free_ports(1)
+    with held("127.0.0.1", port) as holder:
+        with pytest.raises(PortInUseError, match=f"another program has port {port}"):
+            require_free("127.0.0.1", port)
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+            client.connect(("127.0.0.1", port))
+        holder.close()
+        require_free("127.0.0.1", port)
+
+
+def test_a_port_whose_last_connections_are_closing_down_can_be_used() -> None:
+    (port,) = free_ports(1)
+    with socket.socket() as server, socket.socket() as client:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        client.connect(("127.0.0.1", port))
+        server.accept()[0].close()  # The side that closes first waits.
+    with held("127.0.0.1", port):
+        require_free("127.0.0.1", port)
 
 
 def test_free_ports_are_free_and_different() -> None:

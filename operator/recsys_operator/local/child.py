@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recsys_operator.local.backoff import next_delay
-from recsys_operator.local.health import wait_until_healthy
+from recsys_operator.local.health import is_healthy, wait_until_healthy
 from recsys_operator.local.plan import ProcessSpec
 from recsys_operator.local.spawning import exit_text, spawn, stop_group
 from recsys_operator.local.state import ProcessState, ProcessStatus
@@ -34,8 +34,10 @@ class Child:
         """Return once it is healthy; from then on it is kept running.
 
         Raises:
-            StartError: it ended, or was not healthy in time.
+            StartError: it ended, or was not healthy in time; or another program already answers in its place.
         """
+        if await is_healthy(self.spec.health):
+            raise StartError(f"{self.spec.name} cannot start: another program has port {self.spec.port}")
         process = await self._spawn()
         healthy = asyncio.create_task(wait_until_healthy(self.spec.health))
         ended = asyncio.create_task(process.wait())

@@ -24,6 +24,16 @@ async def wait_until_healthy(health: HttpHealth | TcpHealth) -> None:
                 await _until(lambda: _answers(session, url))
 
 
+async def is_healthy(health: HttpHealth | TcpHealth) -> bool:
+    """Whether ``health`` is met now."""
+    match health:
+        case TcpHealth(port):
+            return await _listens(port)
+        case HttpHealth(url):
+            async with _session() as session:
+                return await _answers(session, url)
+
+
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():  # noqa: ASYNC110 - another process sets no event here
         await asyncio.sleep(POLL_SECONDS)

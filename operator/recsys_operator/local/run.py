@@ -23,12 +23,16 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(slots=True)
 class LocalRun:
-    """One life of a local system. ``shown`` gets every new state, ``when_ready`` runs once, in a thread."""
+    """One life of a local system. ``shown`` gets every new state, ``when_ready`` runs once, in a thread.
+
+    ``free_port`` lets go of the gateway's port just before the gateway starts.
+    """
 
     plan: LocalPlan
     directory: DataDirectory
     state: LocalState
     shown: Callable[[LocalState], None]
+    free_port: Callable[[], None]
     when_ready: Callable[[LocalState], None]
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -66,6 +70,7 @@ class LocalRun:
                 raise error.with_hint(f"{program()} up") from None
         self._update(phase="starting the gateway", catalog_loaded=finished.totals, catalog_skipped=finished.skipped)
         write_config(self.plan, self.directory.gateway_config)
+        self.free_port()
         await supervisor.start([self.plan.gateway])
         await wait_for_parts(self.plan.url, PARTS_SECONDS)
         self._update(phase="ready", ready=True)

@@ -7,10 +7,12 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -22,7 +24,7 @@ from recsys_operator.local.catalog_job import CatalogError
 from recsys_operator.local.child import StartError
 from recsys_operator.local.display import StartDisplay
 from recsys_operator.local.plan import LocalPlan, reachable
-from recsys_operator.local.ports import PortInUseError, require_free
+from recsys_operator.local.ports import PortInUseError, held
 from recsys_operator.local.prepare import UpOptions, prepare, read_system
 from recsys_operator.local.program import NAME, program
 from recsys_operator.local.run import LocalRun
@@ -51,9 +53,9 @@ def up(options: UpOptions, directory: DataDirectory, question: str | None, conso
         state = LocalState(pid=os.getpid(), system=system.metadata.name, url=url, example=example)
         directory.write(state)
         try:
-            _require_free(options)
-            plan = prepare(system, options, directory)
-            _serve(plan, directory, state, question, console)
+            with _gateway_port(options) as holder:
+                plan = prepare(system, options, directory)
+                _serve(plan, directory, state, question, console, holder.close)
         except UpError as error:
             directory.write(state.model_copy(update={"error": str(error)}))
             raise
@@ -61,16 +63,25 @@ def up(options: UpOptions, directory: DataDirectory, question: str | None, conso
     console.print("Stopped.", highlight=False)
 
 
-def _require_free(options: UpOptions) -> None:
-    try:
-        require_free(options.host, options.port)
-    except PortInUseError as error:
-        other = options.port + 1 if options.port < MOST_PORT else options.port - 1
-        raise PortInUseError(f"{error}; choose another: {program()} up --port {other}") from None
+@contextmanager
+def _gateway_port(options: UpOptions) -> Iterator[socket.socket]:
+    """The gateway's port, held while everything else starts: another `recsys up` is told at once, not at the end."""
+    with ExitStack() as stack:
+        try:
+            holder = stack.enter_context(held(options.host, options.port))
+        except PortInUseError as error:
+            other = options.port + 1 if options.port < MOST_PORT else options.port - 1
+            raise PortInUseError(f"{error}; choose another: {program()} up --port {other}") from None
+        yield holder
 
 
 def _serve(
-    plan: LocalPlan, directory: DataDirectory, state: LocalState, question: str | None, console: Console
+    plan: LocalPlan,
+    directory: DataDirectory,
+    state: LocalState,
+    question: str | None,
+    console: Console,
+    free_port: Callable[[], None],
 ) -> None:
     console.print(f"[bold]{escape(state.system)}[/] in {escape(str(directory.path))}", highlight=False)
     _show_notes(plan.notes, console)
@@ -87,7 +98,7 @@ def _serve(
     started = state.model_copy(update=told)
     try:
         display.start()
-        asyncio.run(LocalRun(plan, directory, started, display.show, ready).run())
+        asyncio.run(LocalRun(plan, directory, started, display.show, free_port, ready).run())
     finally:
         display.stop()
 
