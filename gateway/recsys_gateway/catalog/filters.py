@@ -7,7 +7,6 @@ Literals are escaped here: Milvus Lite refuses the templates (``filter_params``)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +19,9 @@ MAX_TEXT = 2_000
 _MATCHES_NOTHING = 'id == ""'
 _COLUMNS = frozenset({"id", "title", "categories", "price", "in_stock"})
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-_INT64 = range(-(2**63), 2**63)
+
+MAX_NUMBER = 2**53
+"""Up to here every whole number is a double, as the store keeps numbers."""
 
 
 class FilterError(ValueError):
@@ -194,8 +195,8 @@ def _checked(field: str, kind: FieldKind, value: object) -> Scalar:
 def _checked_number(field: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FilterError(f"filters.{field}: a number is needed, not {_shown(value)}")
-    if (isinstance(value, int) and value not in _INT64) or not math.isfinite(value):
-        raise FilterError(f"filters.{field}: a finite number of at most 64 bits is needed")
+    if not -MAX_NUMBER <= value <= MAX_NUMBER:  # nor what is not finite
+        raise FilterError(f"filters.{field}: a finite number from -2^53 to 2^53 is needed")
     return value
 
 
