@@ -150,6 +150,23 @@ async def test_changed_rows_are_updated_removed_ones_go_and_new_events_count(sho
     await store.close()
 
 
+async def test_the_revision_changes_with_the_items_and_only_with_them(shop: Shop) -> None:
+    shop.load()
+    store = await shop.store()
+    first = await store.revision()
+    assert first
+    shop.load()
+    assert await store.revision() == first
+    shop.write(items=ITEMS.replace("MAT-1,Mat", "MAT-1,Sleeping Mat"))
+    shop.load()
+    second = await store.revision()
+    assert second != first
+    shop.write(items="".join(line for line in ITEMS.splitlines(keepends=True) if "MAT-1" not in line))
+    shop.load()
+    assert await store.revision() not in (first, second)
+    await store.close()
+
+
 def test_another_encoder_embeds_everything_again(shop: Shop) -> None:
     shop.load()
     shop.embedder = HashedWords(seed=7)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.collaborative import RANK, item_vectors, user_vector
-from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, parse_filters
+from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, parse_filters
 from recsys_gateway.catalog.limits import BadValue
 from recsys_gateway.catalog.records import Item, User
 from recsys_gateway.catalog.rows import item_row, user_row
-from recsys_gateway.catalog.store import CatalogStore, SearchRequest, StoreUnavailable
+from recsys_gateway.catalog.store import CatalogStore, SearchRequest, StoreRefused, StoreUnavailable
 from recsys_gateway.catalog.writing import CatalogWriter
 from recsys_gateway.config import VectorStore
 
@@ -141,6 +141,20 @@ async def test_popular_items_are_in_stock_pass_the_filters_and_are_filled_up(sto
 
 async def test_fields_name_what_filters_may_use(store: CatalogStore) -> None:
     assert await store.fields() == FIELDS
+
+
+async def test_a_call_that_is_refused_is_no_outage_and_its_expression_stays_out_of_the_log(
+    store: CatalogStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Filters):
+        def expression(self) -> str:
+            return 'title === "private"'
+
+    with pytest.raises(StoreRefused, match="refused"):
+        await found(store, keywords="rain", filters=Broken())
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert isinstance(record.__dict__["code"], int)
+    assert "private" not in caplog.text
 
 
 async def test_many_calls_at_once_are_answered(store: CatalogStore) -> None:

@@ -7,6 +7,7 @@ many events the rows know, is written last.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -133,9 +134,13 @@ class _Load:
         stale = self._writer.fact("derived") != events
         known = self._write_items(items, stale)
         self._report.unknown_items = len(named - known)
-        self._write_users(users, stale)
-        if stale or self._report.items.added or self._report.items.removed:
+        items_report = self._report.items
+        if stale or items_report.added or items_report.removed:
             self._writer.set_fact("popular", {"ids": self._summary.most_popular(known)})
+        if stale or items_report.added or items_report.removed or items_report.changed:
+            # Before the users: a bad one may stop the load, and the items are others all the same.
+            self._writer.set_fact(schema.REVISION, {"id": uuid.uuid4().hex})
+        self._write_users(users, stale)
         if stale:
             self._writer.set_fact("derived", events)
         return self._report

@@ -22,6 +22,9 @@ USERS = "users"
 INTERACTIONS = "interactions"
 CATALOG = "catalog"
 
+REVISION = "revision"
+"""The fact that names the state of the items: a random id, so that no two stores share one."""
+
 COLLABORATIVE_DIMENSION = 2 * RANK
 HISTORY_LENGTH = 100
 """Latest items kept with a user."""

@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 from pymilvus import AnnSearchRequest, AsyncMilvusClient, RRFRanker
 from pymilvus.client.types import Status
-from pymilvus.exceptions import ErrorCode, MilvusException
+from pymilvus.exceptions import ErrorCode, MilvusException, ParamError
 
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, literal
@@ -31,6 +31,12 @@ KEYWORD_CHARACTERS = 4_096
 MAX_KEYS = 1_000
 
 _NOT_LOADED = 101
+_REFUSALS = frozenset(
+    {Status.ILLEGAL_ARGUMENT, Status.ILLEGAL_RANGE, Status.ILLEGAL_DIMENSION, Status.ILLEGAL_TOPK, *range(1100, 1200)}
+)
+"""Codes of Milvus, old and new, for what is wrong with the call itself; Milvus Lite uses the old ones."""
+
+log = logging.getLogger(__name__)
 _CHANNEL_OPTIONS = {
     # Milvus may be away for an hour: without a limit gRPC then waits up to two minutes before it looks again.
     "grpc.initial_reconnect_backoff_ms": 100,
@@ -41,6 +47,10 @@ _CHANNEL_OPTIONS = {
 
 class StoreUnavailable(Exception):
     """Milvus cannot be asked, or cannot answer; the message says why. A later call may succeed: nothing is kept."""
+
+
+class StoreRefused(StoreUnavailable):
+    """Milvus is there, and does not take what it was asked: the same call would be refused again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,6 +172,10 @@ class CatalogStore:
         attributes = await self._fact("fields")
         return {**{name: FieldKind(kind) for name, kind in attributes.items()}, **ITEM_FIELDS}
 
+    async def revision(self) -> str:
+        """Differs from what it was before where a load has changed the items; empty: no load has ended yet."""
+        return str((await self._fact(schema.REVISION)).get("id", ""))
+
     async def _fact(self, name: str) -> Mapping[str, Any]:
         rows = await self._rows(schema.CATALOG, [name], ("value",))
         return rows[0]["value"] if rows else {}
@@ -183,7 +197,15 @@ class CatalogStore:
         except TimeoutError:
             seconds = self._config.timeout_seconds
             raise StoreUnavailable(f"{self._config.uri}: no answer to {method} within {seconds:g} s") from None
-        except (MilvusException, grpc.RpcError) as error:
+        except MilvusException as error:
+            if not _refused(error):
+                raise StoreUnavailable(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error
+            # A call that can never work is a fault of ours. No traceback: it would hold the expression, and with that what
+            # a customer asked for.
+            where = {"method": method, "collection": collection, "code": error.code}
+            log.error("Milvus refused a call", extra=where)  # noqa: TRY400
+            raise StoreRefused(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error
+        except grpc.RpcError as error:
             raise StoreUnavailable(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error
 
     async def _attempt(self, method: str, collection: str, arguments: Mapping[str, Any]) -> Any:
@@ -241,6 +263,10 @@ def _is_key(key: str) -> bool:
         return 0 < len(key.encode()) <= ID_BYTES
     except UnicodeEncodeError:
         return False
+
+
+def _refused(error: MilvusException) -> bool:
+    return isinstance(error, ParamError) or error.code in _REFUSALS
 
 
 def _reason(error: Exception) -> str:
