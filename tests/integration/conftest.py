@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -59,6 +60,15 @@ class MilvusLite:
         with log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         wait_for(lambda: self._listens_or_fails(log), "Milvus Lite listens")
+
+    def stop(self) -> None:
+        """SIGSTOP: it keeps its connections, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, no lock is released by the process itself."""

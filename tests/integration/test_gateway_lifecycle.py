@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from running_gateway import configuration, load_small_shop, running_gateway, wai
 NOBODY = "http://127.0.0.1:9"
 
 
-def ask(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str]]:
+def ask(
+    url: str, body: dict[str, Any], headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, Any], dict[str, str]]:
     request = urllib.request.Request(
-        f"{url}/v1/recommendations", json.dumps(body).encode(), {"content-type": "application/json"}
+        f"{url}/v1/recommendations", json.dumps(body).encode(), {"content-type": "application/json", **(headers or {})}
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
@@ -72,6 +75,24 @@ def test_milvus_killed_in_the_middle_and_started_again(milvus: Any, tmp_path: Pa
         again = ask(url, question)[1]
         assert [item["id"] for item in again["items"]] == [item["id"] for item in whole["items"]]
         assert "Traceback" not in log.read_text()
+
+
+def test_readiness_follows_a_store_that_hangs_and_a_request_is_answered_in_its_time(
+    milvus: Any, tmp_path: Path, port: Callable[[], int]
+) -> None:
+    load_small_shop(milvus.config, tmp_path)
+    with running_gateway(configuration(str(milvus.config.uri), NOBODY, NOBODY), port(), tmp_path) as (url, _log):
+        wait_for_status(url + "/readyz", 200)
+        _until_store(url, ready=True)
+        milvus.stop()
+        began = time.monotonic()
+        status, answer, _headers = ask(url, {"query": "a rain jacket"}, {"x-request-timeout": "1"})
+        assert time.monotonic() - began < 1.5
+        assert (status, answer["degraded"][0]["stage"]) == (200, "retrieve")
+        assert answer["items"]
+        _until_store(url, ready=False)
+        milvus.go_on()
+        _until_store(url, ready=True)
 
 
 def test_models_alone_make_no_recommender(tmp_path: Path, port: Callable[[], int]) -> None:
@@ -126,6 +147,17 @@ def test_a_file_that_is_not_there_a_port_in_use_and_wrong_usage(tmp_path: Path) 
 def _gateway(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "recsys_gateway.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _until_store(url: str, *, ready: bool, seconds: float = 10) -> None:
+    """Wait until /readyz says so of the store."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(url + "/readyz", timeout=10) as response:
+            if json.load(response)["parts"]["vectorStore"]["ready"] is ready:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"the store was not said to be {'there' if ready else 'away'}")
 
 
 def _until_whole(url: str, question: dict[str, Any]) -> None:

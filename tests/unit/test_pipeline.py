@@ -15,7 +15,7 @@ from recsys_gateway.catalog.embedding import EmbedderError
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, parse_filters
 from recsys_gateway.catalog.records import Item, User
 from recsys_gateway.catalog.rows import StoredItem
-from recsys_gateway.catalog.store import Hit, SearchRequest, StoreUnavailable
+from recsys_gateway.catalog.store import Hit, SearchRequest, StoreRefused, StoreUnavailable
 from recsys_gateway.config import RankingMode, Recommendation
 from recsys_gateway.engines.dialect import ChatCall
 from recsys_gateway.recommend.answer import Answer, Delta, ItemsReady
@@ -90,6 +90,23 @@ class MemoryStore:
     async def fields(self) -> Mapping[str, FieldKind]:
         return ITEM_FIELDS
 
+    async def revision(self) -> str:
+        return "1"
+
+
+class HungStore(MemoryStore):
+    """Does not answer the calls in ``broken``, as a Milvus that was stopped."""
+
+    async def search(self, request: SearchRequest) -> list[Hit]:
+        if "search" in self.broken:
+            await asyncio.Event().wait()
+        return await super().search(request)
+
+    async def items(self, ids: Sequence[str]) -> Mapping[str, StoredItem]:
+        if "items" in self.broken:
+            await asyncio.Event().wait()
+        return await super().items(ids)
+
 
 class WordEmbedder:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -153,6 +170,23 @@ class NoCounts(WordCounts):
 
     async def of_whole(self, texts: Iterable[str]) -> int | None:
         return None
+
+
+class HungCounts(WordCounts):
+    """Does not answer the calls in ``hung``, as an engine that was stopped."""
+
+    def __init__(self, *hung: str) -> None:
+        self.hung = hung
+
+    async def of(self, texts: Iterable[str]) -> Mapping[str, int]:
+        if "of" in self.hung:
+            await asyncio.Event().wait()
+        return await super().of(texts)
+
+    async def of_whole(self, texts: Iterable[str]) -> int | None:
+        if "of_whole" in self.hung:
+            await asyncio.Event().wait()
+        return await super().of_whole(texts)
 
 
 def ranks(*ids: str) -> ScriptedModel:
@@ -385,3 +419,78 @@ async def test_closing_the_answer_closes_the_stream_of_the_base_model() -> None:
     assert isinstance(await anext(run), Delta)
     await run.aclose()
     assert closed.is_set()
+
+
+async def timed(parts: Parts, query: Query = ASKED, seconds: float = 1) -> tuple[Answer, float]:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    return await answer(parts, query, seconds), clock() - began
+
+
+async def test_a_store_that_hangs_leaves_the_models_their_time() -> None:
+    lost: list[str] = []
+    parts = replace(WHOLE, catalog=HungStore(["search"]), on_store_lost=lost.append)
+    given, seconds = await timed(parts)
+    assert degraded(given) == [("retrieve", "timeout")]
+    assert ids(given)
+    assert 0.3 < seconds < 0.9
+    assert lost == []
+
+
+async def test_a_store_that_hangs_at_verification_is_waited_for_only_so_long() -> None:
+    given, seconds = await timed(replace(WHOLE, catalog=HungStore(["items"])), replace(ASKED, user_id=None))
+    assert degraded(given) == [("verify", "timeout")]
+    assert seconds < 0.9
+
+
+async def test_with_a_tokenizer_that_hangs_lengths_are_estimated_and_nothing_else_suffers() -> None:
+    parts = replace(WHOLE, tuned=TunedModel(ranks("J2", "J1"), HungCounts("of", "of_whole")))
+    given, seconds = await timed(parts)
+    assert degraded(given) == [("prompt", "estimated")]
+    assert given.items[0].verified.confirmed_by[0] == "tuned"
+    assert given.tokens.plain_prompt is None
+    assert seconds < 0.5
+
+
+async def test_the_count_of_the_plain_prompt_delays_no_answer() -> None:
+    given, seconds = await timed(replace(WHOLE, tuned=TunedModel(ranks("J2"), HungCounts("of_whole"))), seconds=20)
+    assert degraded(given) == []
+    assert (given.tokens.plain_prompt, given.tokens.saved) == (None, None)
+    assert seconds < 1
+
+
+async def test_everything_that_hangs_at_once_is_still_an_answer_in_time() -> None:
+    parts = Parts(
+        HungStore(["search", "items"]),
+        MEMORY,
+        WordEmbedder(),
+        TunedModel(SilentModel(lambda _prompt: ""), HungCounts("of", "of_whole")),
+        SilentModel(lambda _prompt: ""),
+    )
+    given, seconds = await timed(parts)
+    assert degraded(given) == [
+        ("retrieve", "timeout"),
+        ("prompt", "estimated"),
+        ("rank", "timeout"),
+        ("narrate", "timeout"),
+    ]
+    assert given.text
+    assert seconds < 1.2
+
+
+async def test_a_request_that_finds_the_store_away_says_so_to_the_keeper() -> None:
+    lost: list[str] = []
+    await answer(replace(WHOLE, catalog=MemoryStore(["search"]), on_store_lost=lost.append))
+    assert lost == ["gone"]
+
+
+async def test_a_search_that_is_refused_is_not_called_an_outage() -> None:
+    class Refusing(MemoryStore):
+        async def search(self, request: SearchRequest) -> list[Hit]:
+            raise StoreRefused("refused (6)")
+
+    lost: list[str] = []
+    given = await answer(replace(WHOLE, catalog=Refusing(), on_store_lost=lost.append))
+    assert degraded(given) == [("retrieve", "refused")]
+    assert ids(given)
+    assert lost == []

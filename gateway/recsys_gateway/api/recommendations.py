@@ -33,6 +33,8 @@ from recsys_gateway.recommend.stages import Query
 from recsys_gateway.telemetry import Metrics
 
 MAX_TIMEOUT_SECONDS = 600.0
+FIELDS_SHARE = 0.1
+"""Of the time of a request, what it may take to ask the store for the names that filters may use."""
 CLIENT_CLOSED_REQUEST = 499
 
 log = logging.getLogger(__name__)
@@ -60,10 +62,9 @@ async def recommend(
     if runtime.recommender is None:
         raise Problem(HTTPStatus.NOT_FOUND, "not_configured", "this gateway has no recommendation configured")
     seconds = _seconds(timeout, runtime.config.admission.default_timeout_seconds)
-    query = await _query(body, runtime.recommender)
-    run = _Run(
-        runtime, runtime.recommender, body, query, exchange, started, Deadline(started + seconds, time.perf_counter)
-    )
+    deadline = Deadline(started + seconds, time.perf_counter)
+    query = await _query(body, runtime.recommender, deadline.share(FIELDS_SHARE))
+    run = _Run(runtime, runtime.recommender, body, query, exchange, started, deadline)
     try:
         if not body.stream:
             return await unless_gone(run.whole(), request.receive)
@@ -89,7 +90,7 @@ def _seconds(header: str | None, default: float) -> float:
     return seconds
 
 
-async def _query(body: RecommendationRequest, recommender: Recommender) -> Query:
+async def _query(body: RecommendationRequest, recommender: Recommender, deadline: Deadline) -> Query:
     """The pipeline's query. A mode that is not there, and a filter that cannot work, are problems of the request."""
     mode = body.mode or recommender.settings.mode
     if mode not in RANKERS:
@@ -97,7 +98,7 @@ async def _query(body: RecommendationRequest, recommender: Recommender) -> Query
         errors = [{"path": "mode", "message": message}]
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", f"mode: {message}", errors=errors)
     try:
-        filters = parse_filters(body.filters, await recommender.keeper.fields(body.filters))
+        filters = parse_filters(body.filters, await recommender.keeper.fields(body.filters, deadline.left()))
     except FilterError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, "invalid_filter", str(error)) from None
     seed = secrets.randbelow(MAX_SEED + 1) if body.seed is None else body.seed

@@ -35,8 +35,12 @@ class Reason(StrEnum):
 _DETAILS = {
     (Stage.RETRIEVE, Reason.NO_EMBEDDER): "the embedder is not there: searched by key words alone",
     (Stage.RETRIEVE, Reason.NO_STORE): "the vector store is not there: popular items from memory",
+    (Stage.RETRIEVE, Reason.TIMEOUT): "the vector store did not answer in time: popular items from memory",
+    (Stage.RETRIEVE, Reason.REFUSED): "the vector store refused the search: popular items from memory",
     (Stage.PROMPT, Reason.ESTIMATED): "the engine did not count tokens: the prompt's length is an estimate",
     (Stage.VERIFY, Reason.NO_STORE): "the vector store is not there: checked against what retrieval had found",
+    (Stage.VERIFY, Reason.TIMEOUT): "the vector store did not answer in time: checked against what retrieval had found",
+    (Stage.VERIFY, Reason.REFUSED): "the vector store refused to look up items: checked against what retrieval found",
 }
 _CAUSES = {
     Reason.NO_MODEL: "is not configured",

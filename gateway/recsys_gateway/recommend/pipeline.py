@@ -12,7 +12,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from recsys_gateway.catalog.store import StoreUnavailable
+from recsys_gateway.catalog.store import StoreRefused, StoreUnavailable
 from recsys_gateway.config import Recommendation
 from recsys_gateway.recommend.answer import Answer, AnswerItem, Delta, Event, Explanation, ItemsReady, Tokens
 from recsys_gateway.recommend.claims import Claims
@@ -44,9 +44,19 @@ from recsys_gateway.recommend.verify import known_from_retrieval, stored_items, 
 from recsys_gateway.serving.failures import UpstreamError
 from recsys_gateway.serving.token_counts import estimate
 
+# Of the time that is left, what a step may take: one that hangs must leave time to answer without it.
+RETRIEVE_SHARE = 0.4
+PROMPT_SHARE = 0.1
 RANK_SHARE = 0.5
-"""Of the time that is left, what ranking may take: a tuned model that hangs must leave time to answer without it."""
+VERIFY_SHARE = 0.2
 NARRATE_SHARE = 0.95
+
+PLAIN_COUNT_SECONDS = 0.05
+"""How long an answer waits, after ranking, for the count of the plain prompt: a figure, and no part of the answer."""
+
+
+_STORE_AWAY = (Reason.NO_STORE, Reason.TIMEOUT, Reason.REFUSED)
+"""Of retrieval: the store was of no help, and is not asked again for the same answer."""
 
 
 class NothingToRecommend(Exception):
@@ -69,13 +79,17 @@ class TunedModel:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a request works with. Models and embedder are None where there are none."""
+    """What a request works with. Models and embedder are None where there are none.
+
+    ``on_store_lost`` is told when a request finds the store away, and why.
+    """
 
     catalog: Catalog
     snapshot: CatalogSnapshot
     embedder: TextEmbedder | None
     tuned: TunedModel | None
     base: Storyteller | None
+    on_store_lost: Callable[[str], None] = lambda problem: None
 
 
 @dataclass(slots=True)
@@ -119,10 +133,10 @@ class Pipeline:
             keywords = extract(query.text, parts.snapshot.vocabulary)
         language = query.language or self.settings.language or keywords.language
         with trace.stage(Stage.RETRIEVE):
-            retrieval = await self._retrieve(parts, query, keywords, trace)
+            retrieval = await self._retrieve(parts, query, keywords, trace, deadline.share(RETRIEVE_SHARE))
         prompt, ranking, plain = await self._list(parts, query, keywords, retrieval, trace, deadline)
         with trace.stage(Stage.VERIFY):
-            verified = await self._verify(parts, query, retrieval, ranking.items, trace)
+            verified = await self._verify(parts, query, retrieval, ranking.items, trace, deadline.share(VERIFY_SHARE))
         with trace.stage(Stage.DIVERSIFY):
             slate = diversify(verified.items, query.size, query.mmr_lambda, query.target_ild)
         items = tuple(AnswerItem(item, reason(item, keywords.terms, language)) for item in slate.items)
@@ -158,14 +172,17 @@ class Pipeline:
         """Candidates to find: enough to show, to fill gaps and to leave diversity a choice."""
         return max(self.settings.candidates, 2 * query.size)
 
-    async def _retrieve(self, parts: Parts, query: Query, keywords: Keywords, trace: Trace) -> Retrieval:
+    async def _retrieve(
+        self, parts: Parts, query: Query, keywords: Keywords, trace: Trace, deadline: Deadline
+    ) -> Retrieval:
         retriever = Retriever(parts.catalog, parts.embedder, parts.snapshot.vocabulary)
         try:
-            retrieval, degraded = await retriever.retrieve(query, keywords, self._pool(query))
-        except StoreUnavailable:
+            async with asyncio.timeout(deadline.left()):
+                retrieval, degraded = await retriever.retrieve(query, keywords, self._pool(query))
+        except (StoreUnavailable, TimeoutError) as error:
             if not parts.snapshot.popular:
                 raise NothingToRecommend("the vector store cannot be reached, and nothing is in memory yet") from None
-            trace.degrade(Stage.RETRIEVE, Reason.NO_STORE)
+            trace.degrade(Stage.RETRIEVE, _without_store(error, parts))
             return from_memory(query, keywords, parts.snapshot.popular, self._pool(query))
         trace.degraded += degraded
         return retrieval
@@ -180,17 +197,21 @@ class Pipeline:
         if not retrieval.candidates:
             return None, Ranking((), Usage()), None
         with trace.stage(Stage.PROMPT):
-            prompt = await self._prompt(parts.tuned.tokens, query, keywords, retrieval, trace)
-        with trace.stage(Stage.RANK):
-            # The plain prompt is counted while the model works: it costs no time of its own.
-            ranking, plain = await asyncio.gather(
-                _rank(parts.tuned.model, prompt, query, trace, deadline.share(RANK_SHARE)),
-                parts.tuned.tokens.of_whole([message.content for message in prompt.plain]),
+            prompt = await self._prompt(
+                parts.tuned.tokens, query, keywords, retrieval, trace, deadline.share(PROMPT_SHARE)
             )
+        with trace.stage(Stage.RANK):
+            ranking, plain = await _rank_and_count(parts.tuned, prompt, query, trace, deadline.share(RANK_SHARE))
         return prompt, ranking, plain
 
     async def _prompt(
-        self, tokens: Counter, query: Query, keywords: Keywords, retrieval: Retrieval, trace: Trace
+        self,
+        tokens: Counter,
+        query: Query,
+        keywords: Keywords,
+        retrieval: Retrieval,
+        trace: Trace,
+        deadline: Deadline,
     ) -> RankPrompt:
         builder = RankPromptBuilder(
             query=query,
@@ -202,22 +223,30 @@ class Pipeline:
             allowed_traits=self.settings.prompt_traits,
         )
         try:
-            counts = await tokens.of(builder.pieces())
+            async with asyncio.timeout(deadline.left()):
+                counts = await tokens.of(builder.pieces())
         except LookupError:
             return builder.build(estimate)
-        except UpstreamError:
+        except (UpstreamError, TimeoutError):
             trace.degrade(Stage.PROMPT, Reason.ESTIMATED)
             return builder.build(estimate)
         return builder.build(counts.__getitem__)
 
     async def _verify(
-        self, parts: Parts, query: Query, retrieval: Retrieval, ranked: Sequence[Scored], trace: Trace
+        self,
+        parts: Parts,
+        query: Query,
+        retrieval: Retrieval,
+        ranked: Sequence[Scored],
+        trace: Trace,
+        deadline: Deadline,
     ) -> Verified:
-        away = Degradation(Stage.RETRIEVE, Reason.NO_STORE) in trace.degraded
+        away = any(Degradation(Stage.RETRIEVE, reason) in trace.degraded for reason in _STORE_AWAY)
         try:
-            stored = known_from_retrieval(retrieval) if away else await stored_items(ranked, parts.catalog)
-        except StoreUnavailable:
-            trace.degrade(Stage.VERIFY, Reason.NO_STORE)
+            async with asyncio.timeout(deadline.left()):
+                stored = known_from_retrieval(retrieval) if away else await stored_items(ranked, parts.catalog)
+        except (StoreUnavailable, TimeoutError) as error:
+            trace.degrade(Stage.VERIFY, _without_store(error, parts))
             stored = known_from_retrieval(retrieval)
         return verify(ranked, stored, retrieval, query, self._pool(query))
 
@@ -254,6 +283,30 @@ class Pipeline:
         async with aclosing(said):
             async for each in said:
                 yield each
+
+
+def _without_store(error: StoreUnavailable | TimeoutError, parts: Parts) -> Reason:
+    """Why the store could not help; ``parts`` is told where it seems to be away."""
+    if isinstance(error, StoreRefused):
+        return Reason.REFUSED
+    if isinstance(error, TimeoutError):
+        return Reason.TIMEOUT  # the request was in a hurry: that says nothing of the store
+    parts.on_store_lost(str(error))
+    return Reason.NO_STORE
+
+
+async def _rank_and_count(
+    tuned: TunedModel, prompt: RankPrompt, query: Query, trace: Trace, deadline: Deadline
+) -> tuple[Ranking, int | None]:
+    """The list, and the tokens of the plain prompt, which are counted while the model works; None: not in time."""
+    counting = asyncio.ensure_future(tuned.tokens.of_whole([message.content for message in prompt.plain]))
+    try:
+        ranking = await _rank(tuned.model, prompt, query, trace, deadline)
+        if ranking.items:
+            await asyncio.wait({counting}, timeout=min(PLAIN_COUNT_SECONDS, deadline.left()))
+        return ranking, counting.result() if counting.done() else None
+    finally:
+        counting.cancel()
 
 
 async def _rank(model: Model, prompt: RankPrompt, query: Query, trace: Trace, deadline: Deadline) -> Ranking:

@@ -75,4 +75,4 @@ class Recommender:
         await self.store.close()
 
     def _parts(self) -> Parts:
-        return Parts(self.store, self.keeper.latest, self.embedder.embedder, self._tuned, self._base)
+        return Parts(self.store, self.keeper.latest, self.embedder.embedder, self._tuned, self._base, self.keeper.lost)

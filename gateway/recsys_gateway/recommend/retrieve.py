@@ -39,6 +39,8 @@ class Catalog(Protocol):
 
     async def fields(self) -> Mapping[str, FieldKind]: ...
 
+    async def revision(self) -> str: ...
+
 
 class TextEmbedder(Protocol):
     """Unit vectors of texts, [n, d]. Raises EmbedderError."""

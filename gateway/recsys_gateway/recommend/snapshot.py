@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from recsys_gateway.catalog.filters import ITEM_FIELDS, FieldKind
@@ -16,7 +18,10 @@ from recsys_gateway.recommend.vocabulary import Vocabulary
 
 POPULAR_ITEMS = 500
 REFRESH_SECONDS = 60.0
-RETRY_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+LOOK_TIMEOUT_SECONDS = 1.0
+"""Together with ``LOOK_SECONDS``: how late it is noticed that the store hangs."""
+NOT_ASKED = "not asked yet"
 
 log = logging.getLogger(__name__)
 
@@ -36,42 +41,78 @@ class CatalogSnapshot:
 
 
 class SnapshotKeeper:
-    """Holds the latest snapshot, and refreshes it in the background. ``reachable`` says how the last try went."""
+    """Holds the latest snapshot, and refreshes it in the background.
 
-    def __init__(self, catalog: Catalog) -> None:
+    ``reachable`` says whether the store answers and holds items; ``problem`` says what is wrong where it does not.
+    """
+
+    def __init__(self, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
         self._catalog = catalog
+        self._clock = clock
+        self._revision = ""
+        self._refreshed = -math.inf
         self.latest = CatalogSnapshot()
         self.reachable = False
-        self.problem = "not asked yet"
+        self.problem = NOT_ASKED
 
     async def run(self) -> None:
-        """Refresh until cancelled: every minute, every second while the store is away or empty."""
+        """Look until cancelled."""
         while True:
-            await self.refresh()
-            await asyncio.sleep(REFRESH_SECONDS if self.reachable and self.latest.popular else RETRY_SECONDS)
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
 
-    async def refresh(self) -> None:
-        """Take a new snapshot; where the store is away the old one stays."""
+    async def look(self) -> None:
+        """See whether the store is there, and take a new snapshot where a load has changed it or the last one is old.
+
+        The look itself is one read by key, so that it can be taken often.
+        """
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+                revision = await self._catalog.revision()
+        except (StoreUnavailable, TimeoutError) as error:
+            self.lost(str(error) or f"no answer within {LOOK_TIMEOUT_SECONDS:g} s")
+            return
+        old = self._clock() - self._refreshed > REFRESH_SECONDS
+        if old or revision != self._revision or not self.latest.popular:
+            await self._refresh(revision)
+        else:
+            self._found()
+
+    def lost(self, problem: str) -> None:
+        """The store is away: the snapshot stays as it is."""
+        if self.reachable or self.problem == NOT_ASKED:
+            log.warning("the vector store cannot be reached: %s", problem)
+        self.reachable, self.problem = False, problem
+
+    async def fields(self, wanted: Mapping[str, object], seconds: float) -> Mapping[str, FieldKind]:
+        """The fields that filters may use; asked anew, for ``seconds``, where ``wanted`` names one not known yet."""
+        known = self.latest.fields
+        if wanted and (known is None or not wanted.keys() <= known.keys()):
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._catalog.fields()
+            except TimeoutError:
+                pass  # as below; that a request has no time says nothing of the store
+            except StoreUnavailable as error:
+                self.lost(str(error))  # what is known must do: the request is answered from memory, too
+        return known or ITEM_FIELDS
+
+    async def _refresh(self, revision: str) -> None:
         try:
             popular = tuple(await self._catalog.popular(POPULAR_ITEMS))
             fields = await self._catalog.fields()
         except StoreUnavailable as error:
-            if self.reachable or self.problem == "not asked yet":
-                log.warning("the vector store cannot be reached: %s", error)
-            self.reachable, self.problem = False, str(error)
+            self.lost(str(error))
             return
-        if not self.reachable:
-            log.info("the vector store answers: %d popular items", len(popular))
-        self.reachable, self.problem = True, ""
         vocabulary = await asyncio.to_thread(Vocabulary.of, [stored.item.document for stored in popular])
         self.latest = CatalogSnapshot(popular, fields, vocabulary, Claims.of(stored.item for stored in popular))
+        self._revision, self._refreshed = revision, self._clock()
+        if popular:
+            self._found()
+        else:
+            self.lost("the catalogue holds no items in stock; load one")
 
-    async def fields(self, wanted: Mapping[str, object]) -> Mapping[str, FieldKind]:
-        """The fields that filters may use; asked anew where ``wanted`` names one that is not known yet."""
-        known = self.latest.fields
-        if wanted and (known is None or not wanted.keys() <= known.keys()):
-            try:
-                return await self._catalog.fields()
-            except StoreUnavailable:
-                pass  # what is known must do: the request is answered from memory, too
-        return known or ITEM_FIELDS
+    def _found(self) -> None:
+        if not self.reachable:
+            log.info("the vector store answers: %d popular items", len(self.latest.popular))
+        self.reachable, self.problem = True, ""
