@@ -223,7 +223,11 @@ def load_catalogue(
 
 def _write_body(body: bytes) -> None:
     """Exactly the body, but that a prompt on a terminal begins on a line of its own."""
-    sys.stdout.buffer.write(body + b"\n" if sys.stdout.isatty() else body)
+    sys.stdout.buffer.write(body + b"\n" if _on_terminal() else body)
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _directory(path: Path) -> DataDirectory:

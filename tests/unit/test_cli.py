@@ -102,6 +102,14 @@ def test_asking_nothing_says_what_the_empty_text_does() -> None:
     assert '"" asks for what fits the customer' in result.stderr
 
 
+@pytest.mark.parametrize(("terminal", "written"), [(False, b'{"items":[]}'), (True, b'{"items":[]}\n')])
+def test_json_is_the_body_as_it_came(terminal: bool, written: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys_operator.ask.ask", lambda url, request: b'{"items":[]}')
+    monkeypatch.setattr("recsys_operator.cli._on_terminal", lambda: terminal)
+    result = RUN.invoke(app, ["ask", "a jacket", "--url", "http://shop", "--json"])
+    assert (result.exit_code, result.stdout_bytes) == (0, written)
+
+
 def test_an_address_may_lack_its_scheme() -> None:
     result = RUN.invoke(app, ["ask", "a jacket", "--url", "127.0.0.1:9"])
     assert result.stderr.startswith("127.0.0.1:9: no gateway answers there (")

@@ -105,6 +105,15 @@ def test_a_model_that_is_yet_to_be_tuned_is_left_out_and_said() -> None:
     assert "order of retrieval" in said
 
 
+def test_messages_name_the_program_as_it_was_typed() -> None:
+    files = ResolvedFiles(
+        FILES | {Role.TUNED: NotTunedYet(Path("/m/model.gguf"))}, Path("/m/embedder"), system().spec.catalog
+    )
+    directory, host, source = DataDirectory(Path("/data")), "127.0.0.1", Path("shop.yaml")
+    made = plan(system(), files, PORTS, directory, host, source, program=".venv/bin/recsys")
+    assert any(".venv/bin/recsys finetune -f shop.yaml" in note for note in made.notes)
+
+
 def test_no_model_at_all_is_an_error() -> None:
     models = {"tuned": {"model": {"uri": "file:///m/model.gguf"}}}
     with pytest.raises(ResourceError, match=r"shop\.yaml: spec\.models: .* recsys finetune -f shop\.yaml"):
