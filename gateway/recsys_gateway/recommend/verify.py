@@ -21,8 +21,8 @@ from recsys_gateway.recommend.stages import (
 
 TUNED = "tuned"
 _OF_THE_REQUEST = frozenset({Arm.TEXT, Arm.KEYWORDS})
-CONFIRMATION = 0.25
-"""By how much the score of an item rises that every arm of retrieval confirms."""
+RETRIEVAL_WEIGHT = 0.6
+"""Share of retrieval in the score. Measured on the sample shop: docs/design/measurements.md."""
 
 
 async def stored_items(ranked: Sequence[Scored], catalog: Catalog) -> Mapping[str, StoredItem]:
@@ -39,10 +39,10 @@ def verify(
 ) -> Verified:
     """The ranked items that ``stored`` knows and the query allows, then candidates not ranked, up to ``pool``.
 
-    Scores: the item at place i (from 0) of n ranked ones that stay scores ``b (1 + 0.25 c)``, where b = 1 - i/n is
-    what the tuned model says, and c the share of the searched arms that confirm the item: an arm does so where its
-    evidence is at least the mean over the candidates. A filler scores ``r / (n + 1)``, with r from 1 down to 0 in the
-    order of retrieval: below every ranked item, since b >= 1/n. Best first, ties by id.
+    Scores: (1 - w) b + w r with w = 0.6, where b = 1 - i/n for place i (from 0) of the n ranked items that stay, and
+    r = 1 - j/m for place j of m candidates; each is 0 for an item that is not there. So an item that both found is
+    strengthened, and one that only one of them found has to be high up there. Best first, ties by id. An arm confirms
+    an item where its evidence is at least the mean over the candidates.
 
     Where something was asked for, a candidate that only the history speaks for fills a gap but is no choice for
     diversity: a lamp would make a list of jackets more diverse, and worse.
@@ -55,17 +55,27 @@ def verify(
             kept[each.item_id] = stored[each.item_id]
         else:
             rejected[reason] += 1
-    known = {candidate.item.id: candidate.evidence for candidate in retrieval.candidates}
-    limits = thresholds(known.values())
+    candidates = {each.item.id: each for each in retrieval.candidates}
+    places = {item_id: 1 - place / len(candidates) for place, item_id in enumerate(candidates)}
+    limits = thresholds(each.evidence for each in candidates.values())
     items = []
     for place, (item_id, item) in enumerate(kept.items()):
-        found = known[item_id] if item_id in known else evidence(item, retrieval.signals)
-        items.append(_ranked_item(item, 1 - place / len(kept), found, limits))
+        found = candidates[item_id].evidence if item_id in candidates else evidence(item, retrieval.signals)
+        score = _blend(1 - place / len(kept), places.get(item_id, 0.0))
+        confirmed_by = (TUNED, *confirming(found, limits))
+        items.append(VerifiedItem(item.item, score, confirmed_by, item.text, found))
     gap = query.size - len(items)
-    fillers = _on_topic([each for each in retrieval.candidates if each.item.id not in kept], limits, gap)
-    items += _fillers(fillers[: max(0, pool - len(items))], len(kept), limits)
+    fillers = _on_topic([each for each in candidates.values() if each.item.id not in kept], limits, gap)
+    for filler in fillers[: max(0, pool - len(items))]:
+        score = _blend(0.0, places[filler.item.id])
+        confirmed = confirming(filler.evidence, limits)
+        items.append(VerifiedItem(filler.item, score, confirmed, filler.vector, filler.evidence))
     items.sort(key=lambda item: (-item.score, item.item.id))
     return Verified(tuple(items), dict(rejected))
+
+
+def _blend(tuned: float, retrieval: float) -> float:
+    return (1 - RETRIEVAL_WEIGHT) * tuned + RETRIEVAL_WEIGHT * retrieval
 
 
 def known_from_retrieval(retrieval: Retrieval) -> Mapping[str, StoredItem]:
@@ -89,15 +99,6 @@ def _rejection(
     return Rejection.SEEN if item_id in retrieval.seen else None
 
 
-def _ranked_item(
-    stored: StoredItem, base: float, found: Mapping[Arm, float], limits: Mapping[Arm, float]
-) -> VerifiedItem:
-    arms = confirming(found, limits)
-    share = len(arms) / len(limits) if limits else 0.0
-    score = base * (1 + CONFIRMATION * share)
-    return VerifiedItem(stored.item, score, (TUNED, *arms), stored.text, found)
-
-
 def _on_topic(candidates: Sequence[Candidate], limits: Mapping[Arm, float], gap: int) -> list[Candidate]:
     """Candidates that the request's words confirm; others only as far as ``gap`` needs them. In the same order."""
     if not _OF_THE_REQUEST & limits.keys():
@@ -112,16 +113,3 @@ def _on_topic(candidates: Sequence[Candidate], limits: Mapping[Arm, float], gap:
             chosen.append(each)
             others -= 1
     return chosen
-
-
-def _fillers(candidates: Sequence[Candidate], ranked: int, limits: Mapping[Arm, float]) -> list[VerifiedItem]:
-    return [
-        VerifiedItem(
-            item=each.item,
-            score=(1 - place / len(candidates)) / (ranked + 1),
-            confirmed_by=confirming(each.evidence, limits),
-            vector=each.vector,
-            evidence=each.evidence,
-        )
-        for place, each in enumerate(candidates)
-    ]
