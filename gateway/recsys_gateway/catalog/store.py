@@ -200,8 +200,8 @@ class CatalogStore:
         except MilvusException as error:
             if not _refused(error):
                 raise StoreUnavailable(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error
-            # A call that can never work is a fault of ours. No traceback: it would hold the expression, and with that what
-            # a customer asked for.
+            # A call that can never work is a fault of ours. No traceback: it would hold the expression, and so what a
+            # customer asked for.
             where = {"method": method, "collection": collection, "code": error.code}
             log.error("Milvus refused a call", extra=where)  # noqa: TRY400
             raise StoreRefused(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error
