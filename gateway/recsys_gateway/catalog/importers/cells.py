@@ -14,6 +14,9 @@ from recsys_gateway.catalog.records import Scalar
 # Not what float() takes: codes such as 007, 1e5 and 1_000 are texts.
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_BREAKS = re.compile(r"\r\n|[\t\n\v\f\r\x85]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TRUE = frozenset({"true", "1", "yes"})
 _FALSE = frozenset({"false", "0", "no"})
 
@@ -29,16 +32,22 @@ def required(name: str, cell: str) -> str:
     raise BadValue(f"{name}: empty")
 
 
+def plain(cell: str) -> str:
+    """The cell without control characters (C0, C1, DEL), which would reach terminals and pages.
+
+    What separates lines and words becomes a blank.
+    """
+    return _CONTROL.sub("", _BREAKS.sub(" ", cell)).strip()
+
+
 def number(name: str, cell: str) -> float:
-    """A finite number.
+    """A finite number, in ASCII, with or without an exponent.
 
     Raises:
         BadValue: it is none.
     """
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
+    # float() alone takes 1_000 and the digits of every script, too.
+    value = float(cell) if _NUMBER.fullmatch(cell.strip()) else math.nan
     if not math.isfinite(value):
         raise BadValue(f"{name}: {shown(cell)} is no number")
     return value
@@ -103,7 +112,7 @@ def scalar(cell: str, kind: FieldKind) -> Scalar:
         case FieldKind.NUMBER:
             return int(text) if _INTEGER.fullmatch(text) else float(text)
         case _:
-            return text
+            return plain(text)
 
 
 def shown(cell: str) -> str:

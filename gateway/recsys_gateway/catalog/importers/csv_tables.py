@@ -42,9 +42,9 @@ def read_items(path: Path, source: TableSource) -> Iterator[Item | RowError]:
     def item(row: Cells) -> Item:
         record = Item(
             id=cells.required("id", row["id"]),
-            title=cells.required("title", row["title"]),
-            description=row.get("description", "").strip(),
-            categories=cells.several(row.get("categories", ""), source.separator),
+            title=cells.required("title", cells.plain(row["title"])),
+            description=cells.plain(row.get("description", "")),
+            categories=cells.several(cells.plain(row.get("categories", "")), source.separator),
             price=cells.price(row.get("price", "")),
             in_stock=cells.truth("in_stock", row["in_stock"]) if row.get("in_stock", "").strip() else True,
             attributes=_scalars(row, kinds),
@@ -110,7 +110,7 @@ def _columns(path: Path, source: TableSource, known: tuple[str, ...], needed: tu
     missing += [name for name in needed if name not in columns]
     if missing:
         raise SourceError(
-            f"{path}: no column {', '.join(map(repr, missing))}; the file has {', '.join(header)}; "
+            f"{path}: no column {', '.join(map(repr, missing))}; the file has {', '.join(map(cells.shown, header))}; "
             f"`columns` maps {', '.join(known)} to other names"
         )
     return columns
@@ -122,6 +122,8 @@ def _header(path: Path) -> list[str]:
             header = next(csv.reader(file, strict=True), [])
         except csv.Error as error:
             raise SourceError(f"{path}:1: not CSV: {error}") from None
+    if any(_broken(name) or "\x00" in name for name in header):
+        raise SourceError(f"{path}: not UTF-8 CSV (binary, or of another encoding such as UTF-16); save it as UTF-8")
     if not any(name.strip() for name in header):
         raise SourceError(f"{path}: empty; the first line must name the columns")
     doubled = [name for name, times in Counter(header).items() if times > 1]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from recsys_gateway.catalog.importers.cells import number, required
+from recsys_gateway.catalog.importers.cells import number, plain, required
 from recsys_gateway.catalog.importers.row_error import RowError
 from recsys_gateway.catalog.limits import BadValue, fitting_item, fitting_user
 from recsys_gateway.catalog.records import Interaction, Item, Scalar, User
@@ -39,7 +39,7 @@ def read_items(folder: Path) -> Iterator[Item | RowError]:
         flags = fields[_FIELDS_BEFORE_GENRES:]
         if len(flags) != len(genres):
             raise BadValue(f"{len(flags)} genre flags, where {_GENRES} names {len(genres)} genres")
-        title = required("title", fields[1])
+        title = required("title", plain(fields[1]))
         year = _YEAR.match(title)
         record = Item(
             id=required("id", fields[0]),
