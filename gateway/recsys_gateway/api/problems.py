@@ -56,11 +56,15 @@ def unforeseen() -> Problem:
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "an unforeseen error; the log has it by request id")
 
 
+def not_json() -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not JSON that can be read (UTF-8, RFC 8259)")
+
+
 def of_validation(error: RequestValidationError) -> Problem:
     """422 with the fields' paths; 400 where the body is no JSON at all."""
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
-        return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", "the body is not JSON")
+        return not_json()
     errors = [{"path": _path(each["loc"]), "message": str(each["msg"])} for each in found]
     summary = "; ".join(f"{each['path']}: {each['message']}" for each in errors[:3])
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", summary, errors=errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import secrets
 import time
 import uuid
@@ -19,6 +20,7 @@ from starlette.responses import Response
 
 from recsys_gateway.api.disconnect import ClientGone, EventStream, unless_gone
 from recsys_gateway.api.envelope import Exchange
+from recsys_gateway.api.json_body import JsonRoute
 from recsys_gateway.api.problems import Problem, unavailable, unforeseen
 from recsys_gateway.api.runtime import Runtime
 from recsys_gateway.api.schema import MAX_SEED, ProblemBody, RecommendationAnswer, RecommendationRequest
@@ -38,12 +40,15 @@ FIELDS_SHARE = 0.1
 CLIENT_CLOSED_REQUEST = 499
 
 log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
+
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{0,18})?|\.[0-9]{1,18}", re.ASCII)  # float() would take 5_0, too
 
 _PROBLEM = {"application/problem+json": {"schema": ProblemBody.model_json_schema()}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The answer."},
     400: {"content": _PROBLEM, "description": "No JSON, a filter that cannot work, or a bad header."},
+    415: {"content": _PROBLEM, "description": "The body is not said to be `application/json`."},
     422: {"content": _PROBLEM, "description": "A field is wrong; `errors` has the paths."},
     503: {"content": _PROBLEM, "description": "Nothing of the catalogue is known yet; see `Retry-After`."},
 }
@@ -80,10 +85,9 @@ async def recommend(
 
 
 def _seconds(header: str | None, default: float) -> float:
-    try:
-        seconds = default if header is None else float(header)
-    except ValueError:
-        seconds = math.nan
+    seconds = default
+    if header is not None:
+        seconds = float(header) if _DECIMAL.fullmatch(header.strip()) else math.nan
     if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
         detail = f"x-request-timeout: decimal seconds above 0, at most {MAX_TIMEOUT_SECONDS:g}, are needed"
         raise Problem(HTTPStatus.BAD_REQUEST, "bad_header", detail)
