@@ -21,7 +21,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: .venv/run.installed ## install, start everything, ask one question, serve until Ctrl-C (PORT=8080)
-	@$(RECSYS) up --port $(PORT) --ask "$(QUESTION)"
+	@$(RECSYS) up --port $(PORT) --ask "$(QUESTION)" --user 17
 
 check: lint types unit ## lint, types and unit tests; under 2 minutes
 

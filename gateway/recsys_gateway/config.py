@@ -41,7 +41,7 @@ class EngineType(StrEnum):
 
 
 class RankingMode(StrEnum):
-    """How the tuned model makes its list (design.md, section 4)."""
+    """How the tuned model makes its list (docs/design/pipeline.md)."""
 
     TOOL_CALL = "ToolCall"
     VERBALIZER = "Verbalizer"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recsys_operator.local.program import program
+from recsys_operator.program import program
 
 TIMEOUT_SECONDS = 120
 WIDE_COLUMNS = 100

@@ -53,6 +53,7 @@ def up(
     tuned: Annotated[str | None, typer.Option(help="Instead of the resource's tuned model: its address.")] = None,
     on_error: OnErrorOption = "stop",
     ask: Annotated[str | None, typer.Option(help="Ask this when it is ready, and show the answer.")] = None,
+    user: Annotated[str | None, typer.Option(help="Id of the customer for whom --ask asks.")] = None,
 ) -> None:
     """Run a RecommenderSystem as processes on this machine.
 
@@ -80,7 +81,7 @@ def up(
                 raise typer.BadParameter("--ask needs the foreground: leave --detach out, or use: recsys ask")
             local.detach(options, directory, console)
         else:
-            local.up(options, directory, ask, console)
+            local.up(options, directory, None if ask is None else local.Question(ask, user), console)
     except local.UpError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -237,7 +238,7 @@ def _directory(path: Path) -> DataDirectory:
 
 
 def _running_url(data_dir: Path) -> str:
-    from recsys_operator.local.program import program
+    from recsys_operator.program import program
 
     state = _directory(data_dir).running_state()
     if state is None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recsys_operator.local.program import program
+from recsys_operator.program import program
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Leave one out: what is held out of each history, and who is asked about what (design.md, section 7). Pure.
+"""Leave one out: what is held out of each history, and who is asked about what. Pure.
 
 Full ranking, no sampled negatives. Events of one timestamp keep the order of the file; another rule for ties moves
 the figures of MovieLens by a fifth.

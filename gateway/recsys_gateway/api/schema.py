@@ -1,4 +1,4 @@
-"""The bodies of ``POST /v1/recommendations`` (design.md, section 10)."""
+"""The bodies of ``POST /v1/recommendations``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text Generation Inference, as its router was captured (design.md, section 5)."""
+"""Text Generation Inference, by captured exchanges with its router."""
 
 from __future__ import annotations
 

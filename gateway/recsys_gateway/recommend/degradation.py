@@ -49,10 +49,13 @@ _CAUSES = {
     Reason.TIMEOUT: "did not answer in time",
     Reason.REFUSED: "refused the request",
     Reason.INVALID_ANSWER: "answered something else than the schema",
-    Reason.UNFAITHFUL: "spoke of something outside the list",
+    Reason.UNFAITHFUL: "said something that the list does not bear out",
     Reason.NOTHING_SAID: "said nothing about the list",
 }
-_MODELS = {Stage.RANK: ("tuned", "order of retrieval"), Stage.NARRATE: ("base", "plain template")}
+_MODELS = {
+    Stage.RANK: ("tuned", "order of retrieval"),
+    Stage.NARRATE: ("base", "its checked sentences or a plain template"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The pipeline: keywords -> retrieve -> prompt -> rank -> verify -> diversify -> narrate (design.md, section 4).
+"""The pipeline: keywords -> retrieve -> prompt -> rank -> verify -> diversify -> narrate (docs/design/pipeline.md).
 
 Each stage is timed. One that fails degrades the answer and does not end it: without the tuned model the order of
 retrieval stands, without the base model a template speaks, without the store popular items come from memory.

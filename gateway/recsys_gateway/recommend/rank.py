@@ -41,7 +41,7 @@ class Ranker(Protocol):
 
 
 class ToolCall:
-    """The model calls ``recommend(items=[…])``; a JSON schema holds it to the candidates (design.md, section 4)."""
+    """The model calls ``recommend(items=[…])``; a JSON schema holds it to the candidates."""
 
     def __init__(self, model: Model) -> None:
         self._model = model

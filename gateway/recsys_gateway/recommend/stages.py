@@ -1,4 +1,4 @@
-"""What each stage of the pipeline hands to the next (design.md, section 4). Values only: no behaviour, no I/O.
+"""What each stage of the pipeline hands to the next (docs/design/pipeline.md). Values only: no behaviour, no I/O.
 
 Query -> Keywords -> Retrieval -> RankPrompt -> Ranking -> Verified -> Slate -> Narration
 """

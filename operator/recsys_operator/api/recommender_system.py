@@ -1,4 +1,4 @@
-"""The custom resource ``recsys.io/v1alpha1`` RecommenderSystem (design.md, section 3), and how a file of it is read."""
+"""The custom resource ``recsys.io/v1alpha1`` RecommenderSystem, and how a file of it is read."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from recsys_operator.local.catalog_job import (
     OnError,
     catalog_child,
 )
-from recsys_operator.local.program import program
 from recsys_operator.local.resolve import Resolver
 from recsys_operator.local.state import DataDirectory
 from recsys_operator.local.uris import samples_folder
+from recsys_operator.program import program
 
 
 class LoadError(RuntimeError):

@@ -13,10 +13,10 @@ from recsys_operator.api.recommender_system import RecommenderSystem, ResourceEr
 from recsys_operator.local.catalog_job import OnError
 from recsys_operator.local.plan import LocalPlan, Ports, plan
 from recsys_operator.local.ports import free_ports
-from recsys_operator.local.program import program
 from recsys_operator.local.resolve import Resolver
 from recsys_operator.local.state import DataDirectory
 from recsys_operator.local.uris import samples_folder
+from recsys_operator.program import program
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import yaml
 from recsys_operator.local.catalog_job import BadRowError, CatalogEvent, CatalogJob, Progressed, catalog_child
 from recsys_operator.local.health import wait_for_parts
 from recsys_operator.local.plan import LocalPlan
-from recsys_operator.local.program import program
 from recsys_operator.local.state import DataDirectory, LocalState, ProcessState
 from recsys_operator.local.supervisor import Supervisor
+from recsys_operator.program import program
 
 PARTS_SECONDS = 20.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from recsys_gateway.config import Frozen, Role, VectorStore
 
 from recsys_operator.local.catalog_job import Progressed
-from recsys_operator.local.program import program
+from recsys_operator.program import program
 
 
 class ProcessStatus(StrEnum):

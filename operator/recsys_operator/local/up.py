@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -26,9 +27,9 @@ from recsys_operator.local.display import StartDisplay
 from recsys_operator.local.plan import LocalPlan, reachable
 from recsys_operator.local.ports import PortInUseError, held
 from recsys_operator.local.prepare import UpOptions, prepare, read_system
-from recsys_operator.local.program import NAME, program
 from recsys_operator.local.run import LocalRun
 from recsys_operator.local.state import DataDirectory, DataDirectoryError, LocalState, Lock
+from recsys_operator.program import NAME, program
 
 POLL_SECONDS = 0.1
 UP_LOG = "up"
@@ -40,7 +41,19 @@ UpError = (ResourceError, PortInUseError, DataDirectoryError, StartError, Catalo
 """What `up` can fail with; each says in a line or two what to do."""
 
 
-def up(options: UpOptions, directory: DataDirectory, question: str | None, console: Console) -> None:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask once the system is ready, and for which customer."""
+
+    text: str
+    user_id: str | None = None
+
+    @property
+    def request(self) -> dict[str, object]:
+        return {"query": self.text, **({"user_id": self.user_id} if self.user_id else {})}
+
+
+def up(options: UpOptions, directory: DataDirectory, question: Question | None, console: Console) -> None:
     """Start the system, serve until a signal, stop it.
 
     Raises:
@@ -79,7 +92,7 @@ def _serve(
     plan: LocalPlan,
     directory: DataDirectory,
     state: LocalState,
-    question: str | None,
+    question: Question | None,
     console: Console,
     free_port: Callable[[], None],
 ) -> None:
@@ -103,11 +116,12 @@ def _serve(
         display.stop()
 
 
-def answer(question: str, url: str, console: Console) -> None:
+def answer(question: Question, url: str, console: Console) -> None:
     """Ask and show; a refusal is shown too: the system runs on."""
-    console.print(f"\n[bold]{escape(question)}[/]\n", highlight=False)
+    asked_by = f", customer {question.user_id}" if question.user_id else ""
+    console.print(f"\n[bold]{escape(question.text)}[/]{escape(asked_by)}\n", highlight=False)
     try:
-        show(console, ask(url, {"query": question}))
+        show(console, ask(url, question.request))
     except AskError as error:
         console.print(f"[yellow]{escape(str(error))}[/]", highlight=False)
 
