@@ -139,3 +139,12 @@ def test_a_fact_of_another_item_is_not_said() -> None:
     assert text.feed("[1] is a tent. ") == [f"{tent.title} is a tent."]
     with pytest.raises(UnfaithfulText, match="a fact that the item does not have"):
         text.feed("It comes in merino wool. ")
+
+
+def test_a_korean_sentence_has_no_english_grammar() -> None:
+    text = CheckedText(["Lamp of the North"], Outside(), language="ko")
+    assert text.feed("[1] 상품을 추천합니다: waterproof 특징. ") == [
+        "Lamp of the North 상품을 추천합니다: waterproof 특징."
+    ]
+    with pytest.raises(UnfaithfulText, match="a mixture of languages"):
+        text.feed("무엇보다 you would be [1] 상품. ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,29 +83,24 @@ def _request(worlds: Worlds, item: Item, rng: np.random.Generator, *, korean: bo
     if not korean and "kind" in item.attributes and rng.random() > PLAIN_SHARE:
         return make_wish(item, Phrasing.TRAIN, rng).text
     templates = worlds.words.requests["ko" if korean else "en"]
-    template = templates[int(rng.integers(len(templates)))]
-    return _SLOT.sub(lambda slot: _word(slot.group(1), worlds, item, rng, korean=korean), template)
+    return _SLOT.sub(lambda slot: _word(slot.group(1), worlds, item, rng), templates[int(rng.integers(len(templates)))])
 
 
-def _word(slot: str, worlds: Worlds, item: Item, rng: np.random.Generator, *, korean: bool) -> str:
-    """A word for ``slot``: the item's own if it is in the language of the request, else any in that language."""
-    own = _own_words(slot, item)
+def _word(slot: str, worlds: Worlds, item: Item, rng: np.random.Generator) -> str:
+    """A word for ``slot``: the item's own where it has one, else any."""
     words = worlds.words
-    pools: Mapping[str, Sequence[str]] = {
+    if slot == "category" and item.categories:
+        return item.categories[0].lower()
+    own = item.attributes.get(slot)
+    if isinstance(own, str) and own:
+        parts = own.split() if slot == "feature" else [own]
+        return parts[int(rng.integers(len(parts)))]
+    pool = {
         "category": words.categories,
         "feature": words.features,
         "material": words.materials,
         "use": words.uses,
         "colour": words.colours,
         "noun": words.nouns,
-    }
-    fitting = [word for word in own if word.isascii() != korean]
-    pool = fitting or [word for word in pools[slot] if word.isascii() != korean]
+    }[slot]
     return pool[int(rng.integers(len(pool)))]
-
-
-def _own_words(slot: str, item: Item) -> list[str]:
-    if slot == "category":
-        return [category.lower() for category in item.categories[:1]]
-    value = str(item.attributes.get(slot, ""))
-    return value.split() if slot == "feature" else [value] * bool(value)

@@ -138,9 +138,8 @@ class Phrases(Frozen):
 
 
 def _told(item: Speakable) -> list[Fact]:
-    """The facts worth telling: not a brand that the title shows, nor bare numbers, which a small model gets wrong."""
-    told = [fact for fact in item.facts if any(letter.isalpha() for letter in fact.value)]
-    return [fact for fact in told if not (fact.kind is FactClass.BRAND and item.brand_in_title)]
+    """The facts worth telling: the reader sees the title, so a brand that is in it is not said again."""
+    return [fact for fact in item.facts if not (fact.kind is FactClass.BRAND and item.brand_in_title)]
 
 
 def _coverage(template: str) -> int:

@@ -16,6 +16,7 @@ MAX_SENTENCE = 600
 
 _END = re.compile(r"[.!?…。！？]+[\"'”’)]*(?=\s)|\n+")
 _BRACKET = re.compile(r"\[\s*(\d+(?:\s*(?:,|&|and)\s*\d+)*)\s*\]")
+_GRAMMAR = frozenset("a an and are at be for from i in is it of or that the this to with would you your".split())
 _NUMBER = re.compile(r"\d+")
 _OPEN_BRACKET = re.compile(r"\[[^\]]*$")
 _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
@@ -92,6 +93,7 @@ class CheckedText:
 
     ``titles`` are numbered from 1, and ``documents`` are what the catalogue says of them. A title of the slate may be
     written out, too. What a sentence claims must stand in the document of an item that it names, or in ``request``.
+    In Korean (``language``) no English word of grammar may stand between the names and facts of a catalogue.
     ``mentioned`` says whether anything of the slate has been spoken of so far.
     """
 
@@ -101,6 +103,7 @@ class CheckedText:
     documents: Sequence[str] = ()
     claims: Claims = field(default_factory=Claims)
     request: str = ""
+    language: str = "en"
     mentioned: bool = False
     _pending: str = ""
     _said: str = ""
@@ -150,6 +153,8 @@ class CheckedText:
             raise UnfaithfulText("a title outside the slate")
         if self.claims.false_in(text, (self.request, *self._documents_of(sentence, text))):
             raise UnfaithfulText("a fact that the item does not have")
+        if self.language == "ko" and _GRAMMAR & set(words(self._without_slate(text))):
+            raise UnfaithfulText("a mixture of languages")
         self.mentioned |= bool(_BRACKET.search(sentence)) or any(allowed in normal for allowed in self._allowed)
         self._said = so_far
         return [text]

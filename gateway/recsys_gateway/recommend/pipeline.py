@@ -271,6 +271,7 @@ class Pipeline:
             documents=[item.document for item in shown],
             claims=parts.snapshot.claims | Claims.of(each.item for each in retrieval.candidates),
             request=query.text,
+            language=language,
         )
         messages = narrate_messages(excerpt(query.text, keywords), shown, keywords.terms, language)
         if not shown:
