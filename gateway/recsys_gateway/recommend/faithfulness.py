@@ -16,7 +16,10 @@ MAX_SENTENCE = 600
 
 _END = re.compile(r"[.!?…。！？]+[\"'”’)]*(?=\s)|\n+")
 _BRACKET = re.compile(r"\[\s*(\d+(?:\s*(?:,|&|and)\s*\d+)*)\s*\]")
-_GRAMMAR = frozenset("a an and are at be for from i in is it of or that the this to with would you your".split())
+_GRAMMAR_WORDS = """
+    a an and are at be for from i in is it of or that the this to with would you your
+"""
+_GRAMMAR = frozenset(_GRAMMAR_WORDS.split())
 _NUMBER = re.compile(r"\d+")
 _OPEN_BRACKET = re.compile(r"\[[^\]]*$")
 _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
