@@ -36,7 +36,7 @@ TEXTS = [
     ']) or (id != "',
     "",
 ]
-NUMBERS: list[float] = [-3, 0, 0.1, 1.5, 2, 1999, 2**53, 1e-7, 1e20]
+NUMBERS: list[float] = [-3, 0, 0.1, 1.5, 2, 1999, 2**53, 1e-7, -1e12]
 FILLED = [text for text in TEXTS if text]
 
 
