@@ -41,7 +41,8 @@ def ask(url: str, question: str, user: int) -> bool:
     request = urllib.request.Request(f"{url}/v1/recommendations", body, {"content-type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)["degraded"] == []
+            missing = {(entry["stage"], entry["reason"]) for entry in json.load(response)["degraded"]}
+            return missing <= {("narrate", "unfaithful")}
     except (urllib.error.URLError, TimeoutError):
         return False
 

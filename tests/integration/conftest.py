@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from recsys_gateway.config import VectorStore
+from recsys_operator.local.milvus_files import discard_index_files
 
 START_SECONDS = 60.0
 
@@ -54,6 +55,7 @@ class MilvusLite:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        discard_index_files(self.folder)  # as `recsys up` does before each start
         command = [str(Path(sys.executable).with_name("milvus-lite")), "server", "--data-dir", str(self.folder)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--max-workers", "1"]
         log = self.folder.with_suffix(".log")

@@ -134,7 +134,8 @@ async def test_any_query_of_any_user_is_answered_from_the_catalogue(
 ) -> None:
     answer = await gateway.good({"query": query, "user_id": user, "k": 3})
     assert len(answer["items"]) == 3
-    assert answer["degraded"] == []
+    # The list is whole; of the sample base model's sentence the check may leave nothing, and a template speaks.
+    assert {entry["stage"] for entry in answer["degraded"]} <= {"narrate"}
     assert answer["answer"]
 
 

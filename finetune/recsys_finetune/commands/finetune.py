@@ -19,7 +19,7 @@ MODEL_FILE = "model.gguf"
 
 def finetune(
     file: Annotated[Path, typer.Option("-f", "--file", help="YAML of a RecommenderSystem.", dir_okay=False)],
-    minutes: Annotated[float, typer.Option(help="Time for the training.", min=0.1, max=600)] = 8.0,
+    minutes: Annotated[float, typer.Option(help="Time for the training.", min=0.1, max=600)] = 7.0,
     threads: Annotated[int, typer.Option(help="Threads of the training.", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of weights and examples.", min=0)] = 20260,
 ) -> None:

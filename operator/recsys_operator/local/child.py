@@ -83,6 +83,7 @@ class Child:
                 ended.cancel()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
+        self.spec.before_start()
         with self.spec.log.open("ab") as log:
             self._process = await spawn(
                 self.spec.argv,

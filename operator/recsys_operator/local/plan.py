@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pydantic import AnyHttpUrl
@@ -25,6 +26,7 @@ from recsys_gateway.config import Pool as ServedPool
 from recsys_operator.api.models import Model
 from recsys_operator.api.recommender_system import RecommenderSystem, RecommenderSystemSpec, ResourceError
 from recsys_operator.local.catalog_job import OnError
+from recsys_operator.local.milvus_files import discard_index_files
 from recsys_operator.local.resolve import ExternalEngine, ModelFile, NotTunedYet, ResolvedFiles
 from recsys_operator.local.state import DataDirectory, RunningModel
 
@@ -54,7 +56,10 @@ class TcpHealth:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One child process. ``environment`` is added to the supervisor's own; ``stop_signal`` asks it to end well."""
+    """One child process. ``environment`` is added to the supervisor's own; ``stop_signal`` asks it to end well.
+
+    ``before_start`` runs before each start, the first one and those after a death.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -64,6 +69,7 @@ class ProcessSpec:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(QUIET))
     stop_signal: signal.Signals = signal.SIGTERM
     start_seconds: float = 60
+    before_start: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +221,7 @@ def _milvus(directory: DataDirectory, port: int) -> ProcessSpec:
         log=directory.log("milvus"),
         # Its orderly shutdown hangs on this one.
         stop_signal=signal.SIGINT,
+        before_start=partial(discard_index_files, directory.milvus),
     )
 
 
