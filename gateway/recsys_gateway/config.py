@@ -48,17 +48,50 @@ class RankingMode(StrEnum):
     ITEM_TOKENS = "ItemTokens"
 
 
+class Track(StrEnum):
+    """Which version of a model a pool runs."""
+
+    STABLE = "stable"
+    CANARY = "canary"
+
+
+class PolicyName(StrEnum):
+    """How a pod is chosen (docs/design/serving.md)."""
+
+    WEIGHTED_LEAST_LOAD = "WeightedLeastLoad"
+    ROUND_ROBIN = "RoundRobin"
+    SMOOTH_WEIGHTED_ROUND_ROBIN = "SmoothWeightedRoundRobin"
+    LEAST_REQUEST = "LeastRequest"
+    POWER_OF_TWO = "PowerOfTwo"
+    AFFINITY = "Affinity"
+
+
 class Endpoint(Frozen):
     url: AnyHttpUrl
 
 
 class Pool(Frozen):
-    """Pods of one kind. ``weight`` is the relative speed of one pod, ``slots`` the sequences a pod runs at once."""
+    """Pods of one kind: a list of addresses, or a DNS name that leads to them."""
 
     name: Name
-    weight: float = Field(default=1.0, gt=0)
-    slots: int | None = Field(default=None, ge=1)
+    weight: float = Field(default=1.0, gt=0, description="Relative speed of one pod; what is learnt refines it.")
+    slots: int | None = Field(default=None, ge=1, description="Sequences that a pod runs at once; absent: learnt.")
+    track: Track = Field(default=Track.STABLE, description="`canary` for a pool that gets the canary's share.")
     endpoints: tuple[Endpoint, ...] = ()
+    dns: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:[0-9]{1,5}$",
+        description="`name:port`; each address that the name has is a pod, looked up again and again.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Pool:
+        if self.endpoints and self.dns:
+            raise ValueError("endpoints and dns exclude each other: a pool has one source of pods")
+        urls = [str(endpoint.url) for endpoint in self.endpoints]
+        if len(urls) != len(set(urls)):
+            raise ValueError("endpoints: two of them have the same url")
+        return self
 
 
 class CallTimeouts(Frozen):
@@ -67,6 +100,9 @@ class CallTimeouts(Frozen):
     connect_seconds: float = Field(default=2, gt=0)
     first_byte_seconds: float = Field(default=30, gt=0, description="Until the engine begins to answer.")
     idle_seconds: float = Field(default=15, gt=0, description="Silence inside a stream.")
+    start_up_seconds: float = Field(
+        default=60, gt=0, description="Of a pod: what Retry-After says while there is none at all."
+    )
 
 
 class ServedModel(Frozen):
@@ -77,13 +113,83 @@ class ServedModel(Frozen):
     engine: EngineType
     pools: tuple[Pool, ...] = Field(min_length=1)
     timeouts: CallTimeouts = CallTimeouts()
+    adapters: tuple[str, ...] = Field(default=(), description="Adapters of the engine, asked for by their own names.")
+    canary_traffic: float = Field(default=0, ge=0, le=100, description="Percent of the calls for the canary's pools.")
+    token_budget: int | None = Field(
+        default=None, ge=1, description="Tokens that fit a TGI pod's batch: its KV use is a share of it."
+    )
+    api_key_env: str | None = Field(default=None, description="Environment variable with the engine's own API key.")
     sample: bool = Field(default=False, description="One of recsys's own sample models: said wherever a user meets it.")
 
 
+class PriorityFloors(Frozen):
+    """Shares of the calls and of the places in the queue that lower priorities keep, whatever the higher ones want."""
+
+    normal: float = Field(default=0.2, ge=0, le=0.5)
+    low: float = Field(default=0.05, ge=0, le=0.5)
+
+
 class Admission(Frozen):
-    max_queue_depth: int = Field(default=2, ge=0, description="Calls sent to a pod beyond its slots.")
+    """How calls wait, and when they are refused (docs/design/serving.md)."""
+
+    max_queue_depth: int = Field(default=1, ge=0, description="Calls sent to a pod beyond its slots.")
+    max_kv_use: float = Field(default=0.9, gt=0, le=1, description="A pod whose cache is fuller gets no new call.")
     max_waiting: int = Field(default=512, ge=0, description="Calls that wait in the gateway; more are refused.")
+    tenant_share: float = Field(default=0.5, gt=0, le=1, description="Of those places, what one tenant may fill.")
     default_timeout_seconds: float = Field(default=60, gt=0, description="Of calls without a deadline of their own.")
+    wait_share: float = Field(
+        default=0.4, gt=0, le=1, description="Of a call's time, what it may be expected to wait; else it is refused."
+    )
+    newest_first_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Where a tenant's oldest call would wait for more than this share of its time, its newest goes first.",
+    )
+    floors: PriorityFloors = PriorityFloors()
+    drain_seconds: float = Field(default=30, gt=0, description="After SIGTERM, for the calls that have begun.")
+
+
+class Balancing(Frozen):
+    policy: PolicyName = Field(default=PolicyName.WEIGHTED_LEAST_LOAD, description="How a pod is chosen.")
+    replicas: int = Field(
+        default=1, ge=1, description="Gateways that share the pods; each fills its part of the slots."
+    )
+    patience: float = Field(
+        default=0.05, ge=0, description="Of WeightedLeastLoad: how much a call waits for a faster pod. 0: never."
+    )
+    retry_budget: float = Field(default=0.1, ge=0, le=1, description="Calls that may be sent again, per call.")
+
+
+class PodMetrics(Frozen):
+    """Each pod's own metrics."""
+
+    type: Literal["Pods"] = "Pods"
+    interval_seconds: float = Field(default=0.5, gt=0, le=60)
+    timeout_seconds: float = Field(default=1, gt=0, le=60)
+
+
+class PrometheusMetrics(Frozen):
+    """A Prometheus server that scrapes the pods; its ``instance`` label is a pod's host and port."""
+
+    type: Literal["Prometheus"]
+    url: AnyHttpUrl
+    interval_seconds: float = Field(default=5, gt=0, le=300)
+    timeout_seconds: float = Field(default=5, gt=0, le=60)
+
+
+class Auth(Frozen):
+    """API keys as files: the file's name is the tenant, its content the key. Read again when they change."""
+
+    keys_directory: Path
+    admin_keys_directory: Path | None = Field(default=None, description="Keys that may also change the catalogue.")
+
+
+class Tracing(Frozen):
+    """OpenTelemetry over HTTP. Spans carry names, counts and times; never a prompt, a query or a trait."""
+
+    endpoint: AnyHttpUrl = Field(description="Of an OTLP/HTTP collector, such as http://collector:4318/v1/traces.")
+    sample_share: float = Field(default=1.0, ge=0, le=1)
 
 
 class VectorStore(Frozen):
@@ -131,6 +237,10 @@ class Recommendation(Frozen):
 class GatewayConfig(Frozen):
     models: tuple[ServedModel, ...] = Field(min_length=1)
     admission: Admission = Admission()
+    balancing: Balancing = Balancing()
+    metrics_source: Annotated[PodMetrics | PrometheusMetrics, Field(discriminator="type")] = PodMetrics()
+    auth: Auth | None = None
+    tracing: Tracing | None = None
     embedder: InProcessEmbedder | None = None
     vector_store: VectorStore | None = None
     recommendation: Recommendation | None = None
