@@ -144,7 +144,7 @@ class Admission(Frozen):
         default=0.05,
         ge=0,
         le=1,
-        description="Where a tenant's oldest call would wait for more than this share of its time, its newest goes first.",
+        description="Where a tenant's oldest call would wait more than this share of its time, the newest goes first.",
     )
     floors: PriorityFloors = PriorityFloors()
     drain_seconds: float = Field(default=30, gt=0, description="After SIGTERM, for the calls that have begun.")

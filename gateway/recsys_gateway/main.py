@@ -13,7 +13,6 @@ from pathlib import Path
 from recsys_gateway.config import ConfigurationError, load_config
 from recsys_gateway.telemetry import configure_logging
 
-DRAIN_SECONDS = 10
 BACKLOG = 2048
 
 log = logging.getLogger("recsys_gateway")
@@ -32,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import uvicorn
 
         from recsys_gateway.api.app import create_app
+        from recsys_gateway.api.draining_server import CLOSE_SECONDS, DrainingServer
 
-        app = create_app(config)
+        app = create_app(config, options.config)
         listener = _listen(options.host, options.port)
     except ConfigurationError as error:
         return _refused(str(error))
@@ -41,17 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = error.strerror if isinstance(error, OSError) else "no such port"
         return _refused(f"recsys-gateway: cannot listen on {options.host}:{options.port}: {reason}")
     configure_logging()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
+    settings = uvicorn.Config(
+        app,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
     )
+    server = DrainingServer(settings, app, config.admission.drain_seconds)
     log.info("listening", extra={"host": options.host, "port": listener.getsockname()[1]})
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down in order, and raises the signal again
         server.run(sockets=[listener])

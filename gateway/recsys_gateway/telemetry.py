@@ -8,12 +8,13 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request that is being handled; each line of the log carries it."""
 
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5, 10, 20, 40, 80)
+_WAITS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SHARES = tuple(step / 20 for step in range(21))
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message", "taskName"}
 
@@ -43,12 +44,8 @@ class Metrics:
         self.degraded = counter("degraded_total", "Stages that did less than they should.", "stage")
         self.rejected_items = counter("rejected_items_total", "Items of the tuned model that were dropped.", "reason")
         self.ild = histogram("ild", "Cosine intra-list diversity of slates.", _SHARES)
-        self.pod_inflight = Gauge(
-            "recsys_gateway_pod_inflight",
-            "Calls in flight by endpoint.",
-            ("role", "pool", "pod"),
-            registry=self.registry,
-        )
+        self.queue_wait_seconds = histogram("queue_wait_seconds", "Wait of a call for a pod.", _WAITS, "role")
+        self.retries = counter("retries_total", "Calls that were sent again, before their first byte.", "role")
 
 
 class JsonLines(logging.Formatter):

@@ -13,7 +13,8 @@ import pytest_asyncio
 from recsys_gateway.config import ServedModel
 from recsys_gateway.engines.dialect import ChatCall
 from recsys_gateway.recommend.rank import parse_items, recommend_schema
-from recsys_gateway.serving.upstream import Upstream, new_session
+from recsys_gateway.serving.engine_calls import new_session
+from recsys_gateway.serving.upstream import Upstream
 from running_gateway import SAMPLES, wait_for_status
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,7 +41,7 @@ async def tuned(port: Callable[[], int]) -> AsyncIterator[Upstream]:
         pool = {"name": "a", "endpoints": [{"url": url}]}
         served = {"name": "tuned", "role": "tuned", "engine": "LlamaCpp", "pools": [pool]}
         async with new_session() as session:
-            yield Upstream(ServedModel.model_validate(served), session)
+            yield Upstream.to(ServedModel.model_validate(served), session)
 
 
 def call(*, schema: bool = True, temperature: float = 0.0, seed: int = 1) -> ChatCall:

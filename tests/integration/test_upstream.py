@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from recsys_gateway.config import ServedModel
 from recsys_gateway.engines.dialect import ChatCall
+from recsys_gateway.serving.engine_calls import CallObserver, Timeouts, new_session
 from recsys_gateway.serving.failures import (
     UpstreamError,
     UpstreamInvalid,
@@ -21,7 +22,7 @@ from recsys_gateway.serving.failures import (
     UpstreamUnavailable,
 )
 from recsys_gateway.serving.token_counts import TokenCounts
-from recsys_gateway.serving.upstream import Timeouts, Upstream, new_session
+from recsys_gateway.serving.upstream import Upstream
 from scripted_engine import ScriptedEngine
 
 CALL = ChatCall([("user", "hello")], max_tokens=5)
@@ -67,23 +68,25 @@ async def test_a_status_means_a_failure(
 ) -> None:
     engine.status = status
     seen: list[str] = []
-    upstream = Upstream(model(engine.url), session, QUICK, lambda _role, _pool, outcome: seen.append(outcome))
+    upstream = Upstream.to(
+        model(engine.url), session, QUICK, CallObserver(lambda _role, _pool, _track, outcome: seen.append(outcome))
+    )
     with pytest.raises(failure):
         await upstream.chat(CALL)
     with pytest.raises(failure):
         await read(upstream)
     assert seen == [failure.__name__.removeprefix("Upstream").lower()] * 2
-    assert [state.in_flight for state in upstream.endpoints] == [0]
+    assert [state.in_flight for state in upstream.calls.balancer.pods] == [0]
 
 
 async def test_silence_is_a_timeout_and_aborts_the_engine(
     engine: ScriptedEngine, session: aiohttp.ClientSession
 ) -> None:
     engine.hangs = True
-    upstream = Upstream(model(engine.url), session, QUICK)
+    upstream = Upstream.to(model(engine.url), session, QUICK)
     with pytest.raises(UpstreamTimeout):
         await upstream.chat(CALL)
-    assert [state.in_flight for state in upstream.endpoints] == [0]
+    assert [state.in_flight for state in upstream.calls.balancer.pods] == [0]
     async with asyncio.timeout(5):
         while engine.aborted == 0:  # noqa: ASYNC110  the engine notices when its socket is read
             await asyncio.sleep(0.01)
@@ -93,7 +96,7 @@ async def test_a_stream_that_is_cut_is_unavailable_after_its_first_parts(
     engine: ScriptedEngine, session: aiohttp.ClientSession
 ) -> None:
     engine.cut_after = 2
-    upstream, parts = Upstream(model(engine.url), session, QUICK), []
+    upstream, parts = Upstream.to(model(engine.url), session, QUICK), []
 
     async def collect() -> None:
         async for part in upstream.stream(CALL):
@@ -102,37 +105,52 @@ async def test_a_stream_that_is_cut_is_unavailable_after_its_first_parts(
     with pytest.raises(UpstreamUnavailable):
         await collect()
     assert "".join(parts) == engine.story[:8]
-    assert [state.in_flight for state in upstream.endpoints] == [0]
+    assert [state.in_flight for state in upstream.calls.balancer.pods] == [0]
 
 
 async def test_nobody_there_is_unavailable(session: aiohttp.ClientSession) -> None:
-    upstream = Upstream(model("http://127.0.0.1:9"), session, QUICK)
+    upstream = Upstream.to(model("http://127.0.0.1:9"), session, QUICK)
     with pytest.raises(UpstreamUnavailable):
         await upstream.chat(CALL)
-    with pytest.raises(UpstreamUnavailable, match="no endpoint"):
-        await Upstream(model(), session, QUICK).chat(CALL)
+    with pytest.raises(UpstreamUnavailable, match="no_pods"):
+        await Upstream.to(model(), session, QUICK).chat(CALL)
     assert not await upstream.healthy()
 
 
-async def test_the_least_busy_endpoint_is_taken(engine: ScriptedEngine, session: aiohttp.ClientSession) -> None:
+async def test_the_least_busy_pod_is_taken(engine: ScriptedEngine, session: aiohttp.ClientSession) -> None:
     other = ScriptedEngine()
     await other.start()
-    engine.hangs = True
-    upstream = Upstream(model(engine.url, other.url), session)
-    waiting = asyncio.create_task(upstream.chat(CALL))
+    engine.hangs = other.hangs = True
+    upstream = Upstream.to(model(engine.url, other.url), session)
+    waiting = [asyncio.create_task(upstream.chat(CALL)) for _ in range(6)]
     async with asyncio.timeout(5):
-        while not engine.bodies:  # noqa: ASYNC110  told by the engine's list of requests
+        while len(engine.bodies) + len(other.bodies) < 6:  # noqa: ASYNC110  told by the engines' lists of requests
             await asyncio.sleep(0.01)
-    assert await read(upstream) == other.story
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    assert [state.in_flight for state in upstream.endpoints] == [0, 0]
+    assert len(engine.bodies) == len(other.bodies) == 3
+    for call in waiting:
+        call.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert [pod.in_flight for pod in upstream.calls.balancer.pods] == [0, 0]
     await other.stop()
+
+
+async def test_what_fails_before_its_first_byte_is_sent_elsewhere(
+    engine: ScriptedEngine, session: aiohttp.ClientSession
+) -> None:
+    seen: list[str] = []
+    observer = CallObserver(lambda _role, _pool, _track, outcome: seen.append(outcome))
+    upstream = Upstream.to(model("http://127.0.0.1:9", engine.url), session, QUICK, observer)
+    for _ in range(8):
+        assert await read(upstream) == engine.story
+    assert seen.count("ok") == 8
+    assert seen.count("unavailable") <= 2  # the pod that nobody can reach is left alone after the first failure
 
 
 async def test_tokens_are_counted_once_and_remembered(engine: ScriptedEngine, session: aiohttp.ClientSession) -> None:
     seen: list[str] = []
-    upstream = Upstream(model(engine.url), session, QUICK, lambda _role, _pool, outcome: seen.append(outcome))
+    upstream = Upstream.to(
+        model(engine.url), session, QUICK, CallObserver(lambda _role, _pool, _track, outcome: seen.append(outcome))
+    )
     counts = TokenCounts(upstream)
     assert await counts.of(["one two", "<JKT-012> three", "one two"]) == {"one two": 2, "<JKT-012> three": 2}
     assert await counts.of(["one two", "four"]) == {"one two": 2, "four": 1}
@@ -160,7 +178,7 @@ async def test_a_kept_connection_that_the_engine_has_closed_is_made_anew(session
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        upstream = Upstream(model(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), session, QUICK)
+        upstream = Upstream.to(model(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), session, QUICK)
         for _ in range(3):
             with pytest.raises(UpstreamInvalid):  # an answer, though no completion
                 await upstream.chat(CALL)

@@ -11,8 +11,9 @@ from recsys_gateway.config import EngineType, Pool, RankingMode, Recommendation,
 from recsys_gateway.recommend.prompt import RankPromptBuilder
 from recsys_gateway.recommend.rank import RankFailed, ToolCall
 from recsys_gateway.recommend.stages import Candidate, Keywords, Query, Retrieval, Sampling
+from recsys_gateway.serving.engine_calls import Timeouts, new_session
 from recsys_gateway.serving.token_counts import TokenCounts
-from recsys_gateway.serving.upstream import Timeouts, Upstream, new_session
+from recsys_gateway.serving.upstream import Upstream
 
 from recsys_finetune.evaluation.candidates import CollaborativeCandidates
 from recsys_finetune.evaluation.protocol import Case
@@ -54,7 +55,7 @@ class TunedModel:
         served = ServedModel(name="evaluated", role=Role.TUNED, engine=EngineType.LLAMA_CPP, pools=(pool,))
         free = asyncio.Semaphore(self.slots)
         async with new_session() as session:
-            upstream = Upstream(served, session, PATIENT)
+            upstream = Upstream.to(served, session, PATIENT)
             ranker, counts = ToolCall(upstream), TokenCounts(upstream)
 
             async def one(case: Case) -> tuple[list[str], bool]:

@@ -11,8 +11,9 @@ import numpy as np
 from recsys_gateway.catalog.records import Item
 from recsys_gateway.config import EngineType, Pool, Role, ServedModel
 from recsys_gateway.recommend.rank import RankFailed, ToolCall
+from recsys_gateway.serving.engine_calls import new_session
 from recsys_gateway.serving.token_counts import TokenCounts
-from recsys_gateway.serving.upstream import Upstream, new_session
+from recsys_gateway.serving.upstream import Upstream
 
 from recsys_finetune.evaluation.tuned_model import PATIENT
 from recsys_finetune.ranking.rank_examples import rank_prompt_builder
@@ -80,7 +81,7 @@ async def _ask_all(url: str, trials: Sequence[Trial]) -> list[list[str]]:
     served = ServedModel(name="measured", role=Role.TUNED, engine=EngineType.LLAMA_CPP, pools=(pool,))
     lists: list[list[str]] = []
     async with new_session() as session:
-        upstream = Upstream(served, session, PATIENT)
+        upstream = Upstream.to(served, session, PATIENT)
         ranker, counts = ToolCall(upstream), TokenCounts(upstream)
         for trial in trials:
             builder = rank_prompt_builder(None, (), trial.wish.text, trial.candidates, BUDGET)

@@ -7,15 +7,22 @@ import re
 import time
 import uuid
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recsys_gateway.api.problems import of_http, unforeseen
+from recsys_gateway.api.openai_errors import OPENAI_PATHS, ApiError
+from recsys_gateway.api.problems import Problem, of_http, unforeseen
+from recsys_gateway.api.request_terms import header
+from recsys_gateway.serving.admission.outcomes import HTTP, Outcome
 from recsys_gateway.telemetry import Metrics, request_id
+from recsys_gateway.tracing import Tracer
 
+API = "/v1/"
 MAX_BODY_BYTES = 1 << 20
+MAX_PROMPT_BYTES = 16 << 20
+"""Of the routes whose bodies are whole conversations."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -23,10 +30,18 @@ _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a route that FastAPI does not know puts into ``scope["route"]``: ``path`` is a label, a template."""
+
+    path: str
+
+
 @dataclass(slots=True)
 class Exchange:
     """What is known of an answer while it is being sent. ``outcome`` may be set by a route, before the end."""
 
+    request_id: str = ""
     status: int = 0
     outcome: str = ""
 
@@ -38,42 +53,67 @@ class Exchange:
             return "client_gone"
         if self.status < 400:
             return "ok"
-        return "invalid" if self.status < 500 else "unavailable" if self.status == 503 else "error"
+        if self.status in {429, 503}:
+            return "unavailable"
+        return "invalid" if self.status < 500 else "error"
+
+
+@dataclass(slots=True)
+class Gate:
+    """Requests under ``/v1`` that are open. Once ``closed``, none is let in any more."""
+
+    open: int = 0
+    closed: bool = False
 
 
 class Envelope:
     """Pure ASGI, so that streams pass through and a client that leaves is noticed."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer, gate: Gate) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracer = tracer
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = header(scope["headers"], b"x-request-id") or ""
         current = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         token = request_id.set(current)
-        exchange = Exchange()
+        exchange = Exchange(current)
         scope.setdefault("state", {})["exchange"] = exchange
-        started = time.perf_counter()
+        started, identity = time.perf_counter(), current.encode("ascii")
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = current
+                message["headers"] = [*message["headers"], (b"x-request-id", identity)]
             await send(message)
 
         try:
-            await self._guarded(scope, receive, sending, exchange)
+            if self._tracer.on:
+                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+                with self._tracer.request(f"{scope['method']} {scope['path'][:80]}", headers):
+                    await self._guarded(scope, receive, sending, exchange)
+            else:
+                await self._guarded(scope, receive, sending, exchange)
         finally:
             self._note(scope, exchange, time.perf_counter() - started)
             request_id.reset(token)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        counted = scope["path"].startswith(API)
         try:
-            await self._app(scope, _limited(scope, receive), send)
+            if counted and self._gate.closed:
+                await _draining(scope, receive, send)
+                return
+            self._gate.open += counted
+            try:
+                await self._app(scope, _limited(scope, receive), send)
+            finally:
+                self._gate.open -= counted
         except HTTPException as error:
             await of_http(error).response()(scope, receive, send)
         except Exception:  # the last net: whatever was not foreseen must not reach the client as a traceback
@@ -97,10 +137,22 @@ class Envelope:
             log.info("request", extra=extra)
 
 
+async def _draining(scope: Scope, receive: Receive, send: Send) -> None:
+    """As each kind of route says that the gateway is shutting down; the connection ends with it."""
+    end = HTTP[Outcome.DRAINING]
+    headers = {"retry-after": "1", "connection": "close"}
+    if scope["path"].startswith(OPENAI_PATHS):
+        await ApiError(end.status, end.kind, end.code, end.message, headers=headers).send(send)
+        return
+    problem = Problem(HTTPStatus(end.status), end.code, end.message, headers=headers)
+    await problem.response()(scope, receive, send)
+
+
 def _limited(scope: Scope, receive: Receive) -> Receive:
-    """``receive`` that refuses a body of more than a mebibyte with 413, whatever its headers say."""
-    too_large = HTTPException(413, f"the body is longer than {MAX_BODY_BYTES} bytes")
-    if (stated := Headers(scope=scope).get("content-length", "")).isdigit() and int(stated[:20]) > MAX_BODY_BYTES:
+    """``receive`` that refuses a body that is too long with 413, whatever its headers say."""
+    bound = MAX_PROMPT_BYTES if scope["path"] in OPENAI_PATHS else MAX_BODY_BYTES
+    too_large = HTTPException(413, f"the body is longer than {bound} bytes")
+    if (stated := header(scope["headers"], b"content-length") or "").isdigit() and int(stated[:20]) > bound:
         raise too_large
     read = 0
 
@@ -108,7 +160,7 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > MAX_BODY_BYTES:
+        if read > bound:
             raise too_large
         return message
 

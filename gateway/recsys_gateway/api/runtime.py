@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from pathlib import Path
+from random import Random
 
-from recsys_gateway.config import ConfigurationError, GatewayConfig, Role, ServedModel
-from recsys_gateway.engines.registry import dialect_of
+from prometheus_client import Counter
+
+from recsys_gateway.api.api_keys import KeyRing
+from recsys_gateway.api.config_watch import watch_config
+from recsys_gateway.api.envelope import Gate
+from recsys_gateway.catalog.embedding import Embedder
+from recsys_gateway.config import ConfigurationError, GatewayConfig, PolicyName, Role, Track
 from recsys_gateway.recommend.rank import RANKERS
-from recsys_gateway.recommend.recommender import Recommender
-from recsys_gateway.serving.upstream import Upstream, new_session
+from recsys_gateway.recommend.recommender import EmbedderLoader, Recommender
+from recsys_gateway.serving.collector import FleetCollector
+from recsys_gateway.serving.engine_calls import CallObserver
+from recsys_gateway.serving.fleet import Fleet
+from recsys_gateway.serving.upstream import Upstream
 from recsys_gateway.telemetry import Metrics
+from recsys_gateway.tracing import Tracer
+
+_FIXED = ("embedder", "vector_store", "recommendation", "auth", "tracing", "metrics_source")
+"""Parts of the configuration that are taken at the start only."""
+
+log = logging.getLogger(__name__)
 
 
 def check(config: GatewayConfig) -> None:
@@ -18,67 +35,128 @@ def check(config: GatewayConfig) -> None:
     Raises:
         ConfigurationError: one line a problem, each with the path of its field.
     """
-    problems = []
-    for index, model in enumerate(config.models):
-        try:
-            dialect_of(model.engine)
-        except ConfigurationError as error:
-            problems.append(f"models.{index}.engine: {error}")
     if config.recommendation and config.recommendation.mode not in RANKERS:
         modes = ", ".join(RANKERS)
-        problems.append(f"recommendation.mode: {config.recommendation.mode} is not there yet; modes: {modes}")
-    if problems:
-        raise ConfigurationError("\n".join(problems))
+        raise ConfigurationError(f"recommendation.mode: {config.recommendation.mode} is not there yet; modes: {modes}")
 
 
 class Runtime:
     """Lives from the start of the server to its end. ``recommender`` is None where no recommendation is configured."""
 
-    def __init__(self, config: GatewayConfig, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        metrics: Metrics,
+        tracer: Tracer,
+        gate: Gate,
+        keys: KeyRing | None,
+        file: Path | None,
+    ) -> None:
         self.config = config
         self.metrics = metrics
-        self._session = new_session()
-        self.upstreams = {role: self._upstream(model) for role in Role if (model := config.model(role))}
+        self.tracer = tracer
+        self.gate = gate
+        self._keys = keys
+        self._file = file
+        self._tasks: list[asyncio.Task[None]] = []
+        self.fleet = Fleet(config, _observer(metrics), Random())
+        self._collector = FleetCollector(self.fleet)
+        metrics.registry.register(self._collector)
+        upstreams = {role: Upstream(calls) for role in Role if (calls := self.fleet.of(role))}
         self.recommender: Recommender | None = None
+        self._loader: EmbedderLoader | None = None
         if config.recommendation and config.vector_store and config.embedder:
             self.recommender = Recommender(
-                config.recommendation, config.vector_store, config.embedder.path, self.upstreams
+                config.recommendation, config.vector_store, config.embedder.path, upstreams, tracer.span
             )
+        elif config.embedder:
+            self._loader = EmbedderLoader(config.embedder.path)
 
-    def _upstream(self, model: ServedModel) -> Upstream:
-        def observe(role: Role, pool: str, outcome: str) -> None:
-            self.metrics.upstream_requests.labels(role.value, pool, "stable", outcome).inc()
+    @property
+    def keeps_prefixes(self) -> bool:
+        """Whether requests that begin alike should meet on one pod."""
+        return self.config.balancing.policy is PolicyName.AFFINITY
 
-        upstream = Upstream(model, self._session, observe=observe)
-        for state in upstream.endpoints:
-            gauge = self.metrics.pod_inflight.labels(model.role.value, state.pool, state.url)
-            gauge.set_function(state.calls)
-        return upstream
+    @property
+    def embedder(self) -> Embedder | None:
+        loader = self.recommender.embedder if self.recommender else self._loader
+        return loader.embedder if loader else None
 
     def start(self) -> None:
+        self.fleet.start()
         if self.recommender:
             self.recommender.start()
+        if self._loader:
+            self._tasks.append(asyncio.create_task(self._loader.run(), name="embedder"))
+        if self._keys:
+            self._tasks.append(asyncio.create_task(self._keys.watch(), name="API keys"))
+        if self._file:
+            self._tasks.append(asyncio.create_task(watch_config(self._file, self.apply), name="configuration"))
 
     async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.recommender:
             await self.recommender.close()
-        await self._session.close()
+        await self.fleet.close()
+        self.metrics.registry.unregister(self._collector)
+
+    def apply(self, config: GatewayConfig) -> None:
+        """Take a new configuration.
+
+        Raises:
+            ValueError: it cannot be applied to a running gateway; nothing is changed then.
+        """
+        check(config)
+        self.fleet.apply(config)
+        kept = {name: getattr(self.config, name) for name in _FIXED}
+        waiting = [name for name, value in kept.items() if value != getattr(config, name)]
+        if waiting:
+            log.warning("these parts change with the next start only", extra={"parts": waiting})
+        self.config = config.model_copy(update=kept)
 
     async def readiness(self) -> tuple[bool, dict[str, dict[str, object]]]:
         """Whether an answer can be given, and how each part is doing. Engines are asked now; they may be missing.
 
         An embedder that is still loading is waited for; one that cannot be loaded is not: key words stand in for it.
         """
-        healthy = await asyncio.gather(*(upstream.healthy() for upstream in self.upstreams.values()))
-        parts: dict[str, dict[str, object]] = {
-            role.value: {"ready": well, "model": upstream.model.name}
-            for (role, upstream), well in zip(self.upstreams.items(), healthy, strict=True)
-        }
-        if self.recommender is None:
-            return any(healthy), parts
-        keeper, embedder = self.recommender.keeper, self.recommender.embedder
-        known = len(keeper.latest.popular)
-        parts["embedder"] = {"ready": embedder.embedder is not None, "detail": embedder.problem}
-        parts["vectorStore"] = {"ready": keeper.reachable, "detail": keeper.problem}
-        parts["memory"] = {"ready": known > 0, "detail": f"{known} popular items"}
-        return known > 0 and embedder.settled, parts
+        models = list(self.fleet)
+        healthy = await asyncio.gather(*(live.calls.healthy() for live in models))
+        parts: dict[str, dict[str, object]] = {}
+        for live, well in zip(models, healthy, strict=True):
+            role = live.model.role.value
+            name = role if role not in parts else f"{role}:{live.model.name}"
+            parts[name] = {"ready": well, "model": live.model.name}
+            if problems := live.metrics_problems:
+                parts[name]["metrics"] = problems
+        ready = any(healthy)
+        if self.recommender is not None:
+            keeper, embedder = self.recommender.keeper, self.recommender.embedder
+            known = len(keeper.latest.popular)
+            parts["embedder"] = {"ready": embedder.embedder is not None, "detail": embedder.problem}
+            parts["vectorStore"] = {"ready": keeper.reachable, "detail": keeper.problem}
+            parts["memory"] = {"ready": known > 0, "detail": f"{known} popular items"}
+            ready = known > 0 and embedder.settled
+        if self.gate.closed:
+            parts["shutdown"] = {"ready": False, "detail": "draining: calls that have begun are finished"}
+        return ready and not self.gate.closed, parts
+
+
+def _observer(metrics: Metrics) -> CallObserver:
+    """The calls' numbers go into metrics. Children are kept: finding one by its labels costs more than counting."""
+    called: dict[tuple[Role, str, Track, str], Counter] = {}
+    waits = {role: metrics.queue_wait_seconds.labels(role.value) for role in Role}
+
+    def count(role: Role, pool: str, track: Track, outcome: str) -> None:
+        key = role, pool, track, outcome
+        child = called.get(key)
+        if child is None:
+            child = called[key] = metrics.upstream_requests.labels(role.value, pool, track.value, outcome)
+        child.inc()
+
+    return CallObserver(
+        called=count,
+        retried=lambda role: metrics.retries.labels(role.value).inc(),
+        waited=lambda role, seconds: waits[role].observe(seconds),
+    )

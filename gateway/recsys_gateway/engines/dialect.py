@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from recsys_gateway.config import EngineType
+from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.load_metrics import LoadMetrics
 
 Json = Mapping[str, object]
 
@@ -39,16 +41,36 @@ class TokenizeRoute:
     texts_per_call: int
 
 
+class CannotTranslate(Exception):
+    """A request that this engine cannot be made to understand. ``param``: the field that it fails by."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 class Dialect(Protocol):
-    """One engine's way of speaking. ``metrics_path`` is None where the engine has none."""
+    """One engine's way of speaking. ``metrics_path`` and ``load`` are None where the engine has none."""
 
     engine: EngineType
     health_path: str
     metrics_path: str | None
+    load: LoadMetrics | None
     tokenize: TokenizeRoute | None
+    capabilities: Capabilities
 
     def chat_body(self, model: str, call: ChatCall, *, stream: bool) -> dict[str, object]:
         """The body of ``POST /v1/chat/completions``."""
+        ...
+
+    def translate(self, path: str, body: Json, name: str, *, adapter: bool) -> dict[str, object] | None:
+        """A client's request, as OpenAI's API has it, in the words of this engine; None where it is well as it is.
+
+        ``name``: the model, or an adapter of it, by the engine's own name.
+
+        Raises:
+            CannotTranslate: the engine could only answer something else than was asked.
+        """
         ...
 
     def tokenize_body(self, texts: Sequence[str]) -> dict[str, object]:
@@ -81,3 +103,17 @@ def openai_chat_body(model: str, call: ChatCall, *, stream: bool) -> dict[str, o
         "stream_options": {"include_usage": True} if stream else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def with_model(body: Json, name: str) -> dict[str, object] | None:
+    """The request with the engine's own name of the model; None where it has that already."""
+    return None if body.get("model") == name else {**body, "model": name}
+
+
+def json_schema_format(call: ChatCall) -> dict[str, object]:
+    """OpenAI's way of asking for an answer that fits a schema."""
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": call.schema}}
+
+
+def no_tokenizer(engine: EngineType) -> ValueError:
+    return ValueError(f"{engine} has no route that counts tokens")

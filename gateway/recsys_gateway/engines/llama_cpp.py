@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from recsys_gateway.config import EngineType
-from recsys_gateway.engines.dialect import ChatCall, TokenizeRoute, openai_chat_body
+from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.dialect import ChatCall, Json, TokenizeRoute, openai_chat_body
+from recsys_gateway.engines.load_metrics import LoadMetrics
 
 _END_OF_TEXT = -1
 
@@ -21,7 +23,21 @@ class LlamaCpp:
     engine = EngineType.LLAMA_CPP
     health_path = "/health"
     metrics_path: str | None = "/metrics"
+    load: LoadMetrics | None = LoadMetrics(
+        prefix="llamacpp:",
+        queued=("llamacpp:requests_deferred",),
+        running=("llamacpp:requests_processing",),
+        steps=("llamacpp:n_decode_total",),
+    )
     tokenize: TokenizeRoute | None = TokenizeRoute("/tokenize", texts_per_call=128)
+    capabilities = Capabilities(
+        structured_output="`response_format` `json_schema`, or `json_object` with `schema`",
+        tools=True,
+        log_probabilities=100,
+        adapters="`lora: [{id, scale}]` with every call (`recsys up` runs one process a model)",
+        slots_flag="`--parallel`",
+        overload="503 while it loads; it queues without bound",
+    )
 
     def chat_body(self, model: str, call: ChatCall, *, stream: bool) -> dict[str, object]:
         body = openai_chat_body(model, call, stream=stream)
@@ -32,6 +48,10 @@ class LlamaCpp:
         if call.schema is not None:
             body["response_format"] = {"type": "json_object", "schema": call.schema, "value": call.schema}
         return body
+
+    def translate(self, path: str, body: Json, name: str, *, adapter: bool) -> dict[str, object] | None:
+        """It takes OpenAI's fields as they are, and any name of a model."""
+        return None
 
     def tokenize_body(self, texts: Sequence[str]) -> dict[str, object]:
         """``content`` may mix texts and token ids: an id that no vocabulary has marks where a text ends."""

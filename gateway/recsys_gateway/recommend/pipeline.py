@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,6 +59,15 @@ _STORE_AWAY = (Reason.NO_STORE, Reason.TIMEOUT, Reason.REFUSED)
 """Of retrieval: the store was of no help, and is not asked again for the same answer."""
 
 
+Span = Callable[[str], AbstractContextManager[object]]
+"""Makes a span of a trace around a stage."""
+
+
+def no_span(_name: str) -> AbstractContextManager[object]:
+    """Where nothing is traced."""
+    return nullcontext()
+
+
 class NothingToRecommend(Exception):
     """The store is away, and nothing of the catalogue is in memory yet: there is no answer, try again later."""
 
@@ -98,15 +107,17 @@ class Trace:
 
     clock: Callable[[], float]
     started: float
+    span: Span
     timings_ms: dict[str, float] = field(default_factory=dict)
     degraded: list[Degradation] = field(default_factory=list)
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
-        """Times the block."""
+        """Times the block, and traces it."""
         began = self.clock()
         try:
-            yield
+            with self.span(stage.value):
+                yield
         finally:
             self.timings_ms[stage.value] = (self.clock() - began) * 1000
 
@@ -121,6 +132,7 @@ class Pipeline:
     settings: Recommendation
     parts: Callable[[], Parts]
     clock: Callable[[], float]
+    span: Span = no_span
 
     async def run(self, query: Query, deadline: Deadline) -> AsyncGenerator[Event, None]:
         """The events of one answer. Close the generator to abort what runs for it.
@@ -128,7 +140,7 @@ class Pipeline:
         Raises:
             NothingToRecommend: there is neither a store nor anything in memory.
         """
-        parts, trace = self.parts(), Trace(self.clock, self.clock())
+        parts, trace = self.parts(), Trace(self.clock, self.clock(), self.span)
         with trace.stage(Stage.KEYWORDS):
             keywords = extract(query.text, parts.snapshot.vocabulary)
         language = query.language or self.settings.language or keywords.language

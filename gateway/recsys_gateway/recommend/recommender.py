@@ -11,7 +11,7 @@ from pathlib import Path
 from recsys_gateway.catalog.embedding import Embedder, EmbedderError
 from recsys_gateway.catalog.store import CatalogStore
 from recsys_gateway.config import Recommendation, Role, VectorStore
-from recsys_gateway.recommend.pipeline import Parts, Pipeline, TunedModel
+from recsys_gateway.recommend.pipeline import Parts, Pipeline, Span, TunedModel, no_span
 from recsys_gateway.recommend.snapshot import SnapshotKeeper
 from recsys_gateway.serving.token_counts import TokenCounts
 from recsys_gateway.serving.upstream import Upstream
@@ -51,13 +51,18 @@ class Recommender:
     """Made once a process; ``start`` needs a running loop."""
 
     def __init__(
-        self, settings: Recommendation, store: VectorStore, embedder: Path, upstreams: Mapping[Role, Upstream]
+        self,
+        settings: Recommendation,
+        store: VectorStore,
+        embedder: Path,
+        upstreams: Mapping[Role, Upstream],
+        span: Span = no_span,
     ) -> None:
         self.settings = settings
         self.store = CatalogStore(store)
         self.keeper = SnapshotKeeper(self.store)
         self.embedder = EmbedderLoader(embedder)
-        self.pipeline = Pipeline(settings, self._parts, time.perf_counter)
+        self.pipeline = Pipeline(settings, self._parts, time.perf_counter, span)
         tuned = upstreams.get(Role.TUNED)
         self._tuned = TunedModel(tuned, TokenCounts(tuned)) if tuned else None
         self._base = upstreams.get(Role.BASE)

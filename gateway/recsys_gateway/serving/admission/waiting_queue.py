@@ -32,7 +32,7 @@ Payload = TypeVar("Payload")
 
 @dataclass(eq=False, slots=True)
 class Waiting(Generic[Payload]):
-    """A place in the queue. ``deadline`` is a reading of the clock that the caller goes by; ``seconds`` were left then."""
+    """A place in the queue. ``deadline`` is a reading of the caller's clock; ``seconds`` were left when it came."""
 
     payload: Payload
     tenant: str
@@ -75,6 +75,12 @@ class WaitingQueue(Generic[Payload]):
         self._deadlines: list[tuple[float, int, Waiting[Payload]]] = []
         self._order = itertools.count()
         self._size = 0
+
+    def resize(self, places: int, tenant_share: float, floors: dict[Priority, float]) -> None:
+        """New bounds, for the calls that come from now on."""
+        self._places = places
+        self._tenant_places = max(1, int(places * tenant_share))
+        self._floors = floors
 
     def __len__(self) -> int:
         return self._size

@@ -29,13 +29,17 @@ PROBE_CALLS = 1
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that wants a pod. ``deadline`` is a reading of the clock; ``tried``: addresses that failed it before."""
+    """A call that wants a pod. ``deadline`` is a reading of the clock; ``tried``: addresses that failed it before.
+
+    ``patient``: it waits for a pod to come where there is none; else it is refused at once.
+    """
 
     deadline: float
     tenant: str = ""
     priority: Priority = Priority.NORMAL
     affinity: str = ""
     tried: frozenset[str] = frozenset()
+    patient: bool = True
 
 
 class CallEnd(StrEnum):
@@ -98,9 +102,16 @@ class Dispatcher:
         self._random = random
         self._baselines = Baselines.fresh()
         self._leases: dict[Lease, None] = {}
-        floors = {Priority.NORMAL: admission.floors.normal, Priority.LOW: admission.floors.low}
-        self._queue: WaitingQueue[Ticket] = WaitingQueue(admission.max_waiting, admission.tenant_share, floors)
-        self._draining = False
+        self._queue: WaitingQueue[Ticket] = WaitingQueue(
+            admission.max_waiting, admission.tenant_share, _floors(admission)
+        )
+
+    def configure(self, admission: Admission, balancing: Balancing, policy: Policy | None) -> None:
+        """Go by new settings from the next call on; ``policy`` None keeps the present one and what it has learnt."""
+        self._admission = admission
+        self.gateways = balancing.replicas
+        self._policy = policy or self._policy
+        self._queue.resize(admission.max_waiting, admission.tenant_share, _floors(admission))
 
     # Events
 
@@ -123,11 +134,11 @@ class Dispatcher:
 
         ``again``: it was bound before and failed; it is not refused for its expected wait, and goes first.
         """
-        if self._draining and not again:
-            self._refuse(settled, Outcome.DRAINING)
-            return None
         if not len(self._queue) and (lease := self._lease(call, 1, now)) is not None:
             settled(lease)
+            return None
+        if not call.patient and not self._up(now):
+            self._refuse(settled, Outcome.NO_PODS)
             return None
         if not again and (hopeless := self._hopeless(call, now)) is not None:
             self._refuse(settled, hopeless)
@@ -166,12 +177,16 @@ class Dispatcher:
             self.tallies.ejections += pod.ejection.failed(fault, now)
         self._bind(now)
 
-    def observe(self, url: str, sample: LoadSample, own_before: int, now: float) -> None:
-        """A scrape of the pod succeeded; ``own_before``: its ``in_flight`` when the scrape began."""
+    def observe(self, url: str, sample: LoadSample, own_before: int, now: float, taken: float | None = None) -> None:
+        """A scrape of the pod succeeded; ``own_before``: its ``in_flight`` when the scrape began.
+
+        ``taken``: when somebody else scraped it. That is no sign of its health now.
+        """
         if (pod := self.pods.get(url)) is not None:
-            pod.observe(sample, own_before, now)
-            pod.last_sign = now
-            self._well(pod, now)
+            pod.observe(sample, own_before, now if taken is None else taken)
+            if taken is None:
+                pod.last_sign = now
+                self._well(pod, now)
             self._bind(now)
 
     def scrape_refused(self, url: str, now: float) -> None:
@@ -199,10 +214,6 @@ class Dispatcher:
         self._bind(now)
         return self._queue.next_deadline()
 
-    def drain(self) -> None:
-        """Take no new calls; those that wait or run go on."""
-        self._draining = True
-
     # What others want to know
 
     @property
@@ -213,6 +224,10 @@ class Dispatcher:
     def in_flight(self) -> int:
         """Calls at pods, those included that discovery no longer knows."""
         return len(self._leases)
+
+    def usable(self, now: float) -> bool:
+        """Whether a call could go to some pod, now or when one has room."""
+        return bool(self._up(now))
 
     def expected_wait(self, now: float) -> float | None:
         """Seconds that a call that comes now would wait if it came last; None where there is no pod."""
@@ -289,3 +304,7 @@ class Dispatcher:
     def _well(self, pod: PodState, now: float) -> None:
         if pod.ejection.succeeded():
             pod.capacity.restart(now)
+
+
+def _floors(admission: Admission) -> dict[Priority, float]:
+    return {Priority.NORMAL: admission.floors.normal, Priority.LOW: admission.floors.low}

@@ -1,0 +1,53 @@
+"""What headers say of a call: how long it may take, how urgent it is, what it belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from recsys_gateway.serving.admission.waiting_queue import Priority
+
+MAX_TIMEOUT_SECONDS = 600.0
+
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{0,18})?|\.[0-9]{1,18}", re.ASCII)  # float() would take 5_0, too
+_PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+
+
+class BadHeader(ValueError):
+    """A header that cannot be meant; the message names it and says what is needed."""
+
+
+def seconds_of(header: str | None, default: float) -> float:
+    """``x-request-timeout``, in decimal seconds.
+
+    Raises:
+        BadHeader: it is no such number, or out of bounds.
+    """
+    if header is None:
+        return default
+    given = header.strip()
+    if not _DECIMAL.fullmatch(given) or not 0 < float(given) <= MAX_TIMEOUT_SECONDS:
+        raise BadHeader(f"x-request-timeout: decimal seconds above 0, at most {MAX_TIMEOUT_SECONDS:g}, are needed")
+    return float(given)
+
+
+def priority_of(header: str | None) -> Priority:
+    """``x-priority``: high, normal or low.
+
+    Raises:
+        BadHeader: it is none of them.
+    """
+    if header is None:
+        return Priority.NORMAL
+    try:
+        return _PRIORITIES[header.strip().lower()]
+    except KeyError:
+        raise BadHeader(f"x-priority: one of {', '.join(_PRIORITIES)} is needed") from None
+
+
+def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """The first value of ``name`` (lower case) among raw ASGI headers."""
+    for each, value in headers:
+        if each == name:
+            return value.decode("latin-1")
+    return None
