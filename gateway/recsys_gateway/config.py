@@ -125,8 +125,8 @@ class ServedModel(Frozen):
 class PriorityFloors(Frozen):
     """Shares of the calls and of the places in the queue that lower priorities keep, whatever the higher ones want."""
 
-    normal: float = Field(default=0.2, ge=0, le=0.5)
-    low: float = Field(default=0.05, ge=0, le=0.5)
+    normal: float = Field(default=0.2, ge=0, le=0.5, description="Of calls without a priority.")
+    low: float = Field(default=0.05, ge=0, le=0.5, description="Of those that may wait longest.")
 
 
 class Admission(Frozen):
@@ -146,7 +146,7 @@ class Admission(Frozen):
         le=1,
         description="Where a tenant's oldest call would wait more than this share of its time, the newest goes first.",
     )
-    floors: PriorityFloors = PriorityFloors()
+    floors: PriorityFloors = Field(default=PriorityFloors(), description="What lower priorities keep.")
     drain_seconds: float = Field(default=30, gt=0, description="After SIGTERM, for the calls that have begun.")
 
 

@@ -84,7 +84,11 @@ class FakeEngineProcess:
     def start(self) -> None:
         """Return when it listens."""
         self.launch()
-        assert self._process is not None
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when what was launched listens."""
+        assert self._process is not None, "not launched"
         wait_until_listening(self.port, self._process)
 
     def kill(self) -> None:

@@ -46,7 +46,7 @@ def test_llama_cpp_is_given_the_schema_where_it_looks_and_no_cached_prefix() -> 
 
 def test_an_openai_endpoint_is_given_a_json_schema_and_no_field_that_it_does_not_know() -> None:
     sent = body(EngineType.OPENAI)
-    assert sent["response_format"] == {"type": "json_schema", "json_schema": {"name": "recommend", "schema": SCHEMA}}
+    assert sent["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
     assert "top_k" not in sent
 
 

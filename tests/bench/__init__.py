@@ -1,0 +1,1 @@
+"""Measurements: ratios within one run, and figures for the documentation."""
