@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from recsys_gateway.config import ConfigurationError, EngineType
+from recsys_gateway.config import EngineType
 from recsys_gateway.engines.dialect import ChatCall
 from recsys_gateway.engines.registry import DIALECTS, dialect_of
 
@@ -93,8 +93,5 @@ def test_an_overload_is_told_from_an_error() -> None:
     assert not dialect_of(EngineType.TGI).overloaded(422, "Input validation error")
 
 
-def test_an_engine_without_a_dialect_is_refused_with_those_that_have_one() -> None:
-    with pytest.raises(
-        ConfigurationError, match="does not speak to Ollama yet; engines it speaks to: LlamaCpp, OpenAI, TGI"
-    ):
-        dialect_of(EngineType.OLLAMA)
+def test_every_engine_of_the_resource_has_a_dialect() -> None:
+    assert {dialect_of(engine).engine for engine in EngineType} == set(EngineType)

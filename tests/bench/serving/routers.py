@@ -100,7 +100,7 @@ def _haproxy(pods: Sequence[FakeEngineProcess], folder: Path, port: int, *, capp
     """leastconn by the pods' speeds; with a cap calls wait in haproxy's own queue until a pod has a free slot."""
     cap = f" maxconn {pods[0].slots}" if capped else ""
     servers = "\n".join(
-        f"  server s{n} 127.0.0.1:{pod.port} weight {max(1, round(pod.speed * 100))}{cap} check inter 500ms fall 2 rise 1"
+        f"  server s{n} 127.0.0.1:{pod.port} weight {round(pod.speed * 100)}{cap} check inter 500ms fall 2 rise 1"
         for n, pod in enumerate(pods)
     )
     file = folder / f"haproxy-{capped}.cfg"
