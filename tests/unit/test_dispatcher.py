@@ -147,6 +147,15 @@ def test_an_overload_shrinks_a_pod_and_time_heals_it() -> None:
     assert pod.capacity.at(60.0) == 10
 
 
+def test_a_pod_that_comes_later_starts_slowly_and_those_of_the_start_do_not() -> None:
+    made = dispatcher(slots=8)
+    specs = [PodSpec(f"http://pod-{n}", "a", slots=8) for n in range(3)]
+    made.set_pods(specs[:2], 1.0)
+    made.set_pods(specs, 100.0)
+    assert [pod.capacity.at(100.0) for pod in made.pods.values()] == [8, 8, 1]
+    assert made.pods["http://pod-2"].capacity.at(102.5) == pytest.approx(4)
+
+
 def test_a_slow_pod_alone_is_used_by_the_default_policy_too() -> None:
     made = Dispatcher(Admission(), Balancing(), policy_of(Balancing()), Random(0))
     made.set_pods([PodSpec("http://fast", "a", 1.0, 1), PodSpec("http://slow", "b", 0.1, 1)], 0.0)

@@ -9,6 +9,7 @@ The same objects run in the gateway, on its loop, and in the simulator, on its o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,7 @@ from recsys_gateway.config import Admission, Balancing
 from recsys_gateway.engines.load_metrics import LoadSample
 from recsys_gateway.serving.admission.outcomes import Outcome
 from recsys_gateway.serving.admission.waiting_queue import Priority, Waiting, WaitingQueue
+from recsys_gateway.serving.balancing.capacity import SLOW_START_SECONDS
 from recsys_gateway.serving.balancing.ejection import Fault
 from recsys_gateway.serving.balancing.pod import PodSpec, PodState
 from recsys_gateway.serving.balancing.speed import Baselines
@@ -100,6 +102,7 @@ class Dispatcher:
         self._admission = admission
         self._policy = policy
         self._random = random
+        self._first_pod_at = math.inf
         self._baselines = Baselines.fresh()
         self._leases: dict[Lease, None] = {}
         self._queue: WaitingQueue[Ticket] = WaitingQueue(
@@ -116,13 +119,17 @@ class Dispatcher:
     # Events
 
     def set_pods(self, specs: Iterable[PodSpec], now: float) -> None:
-        """What discovery knows now. A pod that is gone keeps its calls to their end, and gets no other."""
-        first = not self.pods
+        """What discovery knows now. A pod that is gone keeps its calls to their end, and gets no other.
+
+        Pods that are found while the gateway itself is new have been there before it: they need no slow start.
+        """
         wanted = {spec.url: spec for spec in specs}
         for url, spec in wanted.items():
             state = self.pods.get(url)
             if state is None:
-                self.pods[url] = PodState(spec, self._baselines, now, new=not first)
+                self._first_pod_at = min(self._first_pod_at, now)
+                new = now - self._first_pod_at > SLOW_START_SECONDS
+                self.pods[url] = PodState(spec, self._baselines, now, new=new)
             elif state.spec != spec:
                 state.adopt(spec)
         for url in [url for url in self.pods if url not in wanted]:
