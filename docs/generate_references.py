@@ -119,7 +119,7 @@ def http_page() -> str:
 
     pool = {"name": "default", "endpoints": [{"url": "http://127.0.0.1:9001"}]}
     model = {"name": "base", "role": "base", "engine": "LlamaCpp", "pools": [pool]}
-    document = create_app(GatewayConfig.model_validate({"models": [model]})).openapi()
+    document = create_app(GatewayConfig.model_validate({"models": [model]})).api.openapi()
     parts = [HEADER, "# The HTTP API\n\nThe running gateway serves the same as `/openapi.json`.\n"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from recsys_gateway.api.app import create_app
         from recsys_gateway.api.draining_server import CLOSE_SECONDS, DrainingServer
 
-        app = create_app(config, options.config)
+        entry, api = create_app(config, options.config)
         listener = _listen(options.host, options.port)
     except ConfigurationError as error:
         return _refused(str(error))
@@ -42,15 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(f"recsys-gateway: cannot listen on {options.host}:{options.port}: {reason}")
     configure_logging()
     settings = uvicorn.Config(
-        app,
+        entry,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="httptools",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who the client is, is told by its key
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
-    server = DrainingServer(settings, app, config.admission.drain_seconds)
+    server = DrainingServer(settings, api, config.admission.drain_seconds)
     log.info("listening", extra={"host": options.host, "port": listener.getsockname()[1]})
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down in order, and raises the signal again
         server.run(sockets=[listener])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -74,13 +75,14 @@ class Envelope:
         self._metrics = metrics
         self._tracer = tracer
         self._gate = gate
+        self._series: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         given = header(scope["headers"], b"x-request-id") or ""
-        current = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        current = given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
         token = request_id.set(current)
         exchange = Exchange(current)
         scope.setdefault("state", {})["exchange"] = exchange
@@ -122,11 +124,21 @@ class Envelope:
             if exchange.status == 0:
                 await unforeseen().response()(scope, receive, send)
 
+    def _of(self, route: str, outcome: str) -> tuple[Counter, Histogram]:
+        """Kept: finding a metric by its labels costs more than counting."""
+        found = self._series.get((route, outcome))
+        if found is None:
+            found = self._metrics.requests.labels(route, outcome), self._metrics.request_seconds.labels(route)
+            self._series[route, outcome] = found
+        return found
+
     def _note(self, scope: Scope, exchange: Exchange, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(route, exchange.label()).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
-        if route not in _QUIET:
+        counter, histogram = self._of(route, exchange.label())
+        counter.inc()
+        histogram.observe(seconds)
+        level = _level(route, exchange)
+        if log.isEnabledFor(level):
             extra = {
                 "method": scope["method"] if route != "unmatched" else "-",
                 "route": route,
@@ -134,7 +146,14 @@ class Envelope:
                 "outcome": exchange.label(),
                 "seconds": round(seconds, 4),
             }
-            log.info("request", extra=extra)
+            log.log(level, "request", extra=extra)
+
+
+def _level(route: str, exchange: Exchange) -> int:
+    """What went well on a route of many calls is in the metrics: a line for each would cost as much as the call."""
+    if route in _QUIET:
+        return logging.DEBUG
+    return logging.DEBUG if route in OPENAI_PATHS and exchange.label() == "ok" else logging.INFO
 
 
 async def _draining(scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
 
 from recsys_gateway.api.embeddings import EMBEDDER, embeddings
 from recsys_gateway.api.envelope import Exchange, Route
@@ -34,6 +35,8 @@ EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 MAX_ANSWER_BYTES = 64 << 20
 AFFINITY_CHARACTERS = 512
+WATCH_AFTER_SECONDS = 0.02
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _ROUTES = {path: Route(path) for path in (*COMPLETIONS, EMBEDDINGS, MODELS)}
 _ONE_MODEL = Route("/v1/models/{model}")
 _STREAM_HEADERS = [
@@ -54,22 +57,22 @@ class CompletionRequest:
 
 
 class OpenAiFront:
-    """Pure ASGI middleware: what is not OpenAI's goes on to ``app``."""
+    """Pure ASGI: what is not OpenAI's goes on to ``api``, whose state holds the runtime."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, api: FastAPI) -> None:
+        self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
         if path not in _ROUTES and not path.startswith(MODELS + "/"):
-            await self._app(scope, receive, send)
+            await self._api(scope, receive, send)
             return
         scope["route"] = _ROUTES.get(path, _ONE_MODEL)
         exchange: Exchange = scope["state"]["exchange"]
         watch = None
         try:
             if path.startswith(MODELS):
-                await _models(scope, send)
+                await _models(scope, self._api.state.runtime, send)
                 return
             _require(scope, "POST")
             body = await _body(receive)
@@ -90,7 +93,7 @@ class OpenAiFront:
                 watch.close()
 
     async def _post(self, scope: Scope, raw: bytes, send: Send, exchange: Exchange) -> None:
-        runtime: Runtime = scope["app"].state.runtime
+        runtime: Runtime = self._api.state.runtime
         request = _parse(raw)
         if scope["path"] == EMBEDDINGS:
             await _send_json(send, await embeddings(runtime, request.body))
@@ -171,7 +174,7 @@ async def _body(receive: Receive) -> bytes:
 
 def _parse(raw: bytes) -> CompletionRequest:
     try:
-        body = json.loads(raw)
+        body = json.loads(raw.decode())
     except (ValueError, RecursionError):
         raise invalid("the body is not JSON that can be read (UTF-8, RFC 8259)", code="invalid_json") from None
     if not isinstance(body, dict):
@@ -190,7 +193,7 @@ def _translated(path: str, asked: Asked, request: CompletionRequest) -> bytes:
         raise invalid(f"{dialect.engine.value}: {error}", error.param, "unsupported_by_engine") from None
     if changed is None:
         return request.raw
-    return json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return _ENCODE(changed).encode(errors="replace")
 
 
 def _terms(scope: Scope, runtime: Runtime, request: CompletionRequest) -> Terms:
@@ -244,9 +247,8 @@ def _require(scope: Scope, method: str) -> None:
         raise ApiError(405, "invalid_request_error", "method_not_allowed", f"{method} is needed", headers=headers)
 
 
-async def _models(scope: Scope, send: Send) -> None:
+async def _models(scope: Scope, runtime: Runtime, send: Send) -> None:
     _require(scope, "GET")
-    runtime: Runtime = scope["app"].state.runtime
     rows = [{"id": name, "object": "model", "created": 0, "owned_by": "recsys"} for name in _names(runtime)]
     if scope["path"] == MODELS:
         await _send_json(send, {"object": "list", "data": rows})
@@ -259,21 +261,31 @@ async def _models(scope: Scope, send: Send) -> None:
 
 
 class _ClientWatch:
-    """Cancels the task that made it once the client has left; ``gone`` says that this is why."""
+    """Cancels the task that made it once the client has left; ``gone`` says that this is why.
 
-    __slots__ = ("_task", "_worker", "gone")
+    It begins some milliseconds late: what is answered by then needs no second task.
+    """
+
+    __slots__ = ("_handle", "_receive", "_task", "_worker", "gone")
 
     def __init__(self, receive: Receive) -> None:
         self.gone = False
+        self._receive = receive
         self._worker = asyncio.current_task()
-        self._task = asyncio.get_running_loop().create_task(self._watch(receive))
+        self._task: asyncio.Task[None] | None = None
+        self._handle = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin)
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
         self.gone = True
         if self._worker is not None:
             self._worker.cancel()
 
     def close(self) -> None:
-        self._task.cancel()
+        self._handle.cancel()
+        if self._task is not None:
+            self._task.cancel()

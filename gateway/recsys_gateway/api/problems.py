@@ -101,5 +101,5 @@ def install(app: FastAPI) -> None:
                 return of_http(error).response()
         return unforeseen().response()
 
-    for kind in (Problem, RequestValidationError, HTTPException):
+    for kind in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, problem)
