@@ -22,7 +22,7 @@ from recsys_gateway.config import GatewayConfig
 from recsys_gateway.telemetry import Metrics
 from recsys_gateway.tracing import Tracer
 
-GC_ALLOCATIONS = 10_000
+GC_ALLOCATIONS = 50_000
 """Between two looks at what is young; Python's own default is 700."""
 
 

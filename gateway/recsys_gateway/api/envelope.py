@@ -81,48 +81,44 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = header(scope["headers"], b"x-request-id") or ""
+        given = header(scope["headers"], b"x-request-id")
         current = given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
         token = request_id.set(current)
         exchange = Exchange(current)
         scope.setdefault("state", {})["exchange"] = exchange
-        started, identity = time.perf_counter(), current.encode("ascii")
+        started = time.perf_counter()
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", identity)]
+                message["headers"] = [*message["headers"], (b"x-request-id", current.encode("ascii"))]
             await send(message)
 
-        try:
-            if self._tracer.on:
-                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-                with self._tracer.request(f"{scope['method']} {scope['path'][:80]}", headers):
-                    await self._guarded(scope, receive, sending, exchange)
-            else:
-                await self._guarded(scope, receive, sending, exchange)
-        finally:
-            self._note(scope, exchange, time.perf_counter() - started)
-            request_id.reset(token)
-
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         counted = scope["path"].startswith(API)
+        self._gate.open += counted
         try:
             if counted and self._gate.closed:
-                await _draining(scope, receive, send)
-                return
-            self._gate.open += counted
-            try:
-                await self._app(scope, _limited(scope, receive), send)
-            finally:
-                self._gate.open -= counted
+                await _draining(scope, receive, sending)
+            elif self._tracer.on:
+                await self._traced(scope, receive, sending)
+            else:
+                await self._app(scope, _limited(scope, receive), sending)
         except HTTPException as error:
-            await of_http(error).response()(scope, receive, send)
+            await of_http(error).response()(scope, receive, sending)
         except Exception:  # the last net: whatever was not foreseen must not reach the client as a traceback
             log.exception("unforeseen error")
             exchange.outcome = "error"
             if exchange.status == 0:
-                await unforeseen().response()(scope, receive, send)
+                await unforeseen().response()(scope, receive, sending)
+        finally:
+            self._gate.open -= counted
+            self._note(scope, exchange, time.perf_counter() - started)
+            request_id.reset(token)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with self._tracer.request(f"{scope['method']} {scope['path'][:80]}", headers):
+            await self._app(scope, _limited(scope, receive), send)
 
     def _of(self, route: str, outcome: str) -> tuple[Counter, Histogram]:
         """Kept: finding a metric by its labels costs more than counting."""
@@ -170,9 +166,11 @@ async def _draining(scope: Scope, receive: Receive, send: Send) -> None:
 def _limited(scope: Scope, receive: Receive) -> Receive:
     """``receive`` that refuses a body that is too long with 413, whatever its headers say."""
     bound = MAX_PROMPT_BYTES if scope["path"] in OPENAI_PATHS else MAX_BODY_BYTES
-    too_large = HTTPException(413, f"the body is longer than {bound} bytes")
-    if (stated := header(scope["headers"], b"content-length") or "").isdigit() and int(stated[:20]) > bound:
-        raise too_large
+    stated = header(scope["headers"], b"content-length")
+    if stated and stated.isdigit():
+        if int(stated[:20]) > bound:
+            raise HTTPException(413, f"the body is longer than {bound} bytes")
+        return receive  # the server reads no more than was stated
     read = 0
 
     async def receiving() -> Message:
@@ -180,7 +178,7 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         read += len(message.get("body", b""))
         if read > bound:
-            raise too_large
+            raise HTTPException(413, f"the body is longer than {bound} bytes")
         return message
 
     return receiving

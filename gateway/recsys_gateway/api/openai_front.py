@@ -20,7 +20,7 @@ from recsys_gateway.api.envelope import Exchange, Route
 from recsys_gateway.api.openai_errors import ApiError, invalid, of_problem, of_upstream
 from recsys_gateway.api.problems import Problem
 from recsys_gateway.api.recommender_chat import RECOMMENDER, RecommenderChat
-from recsys_gateway.api.request_terms import BadHeader, header, priority_of, seconds_of
+from recsys_gateway.api.request_terms import BadHeader, priority_of, seconds_of
 from recsys_gateway.api.runtime import Runtime
 from recsys_gateway.engines.dialect import CannotTranslate
 from recsys_gateway.serving.balancer import clock
@@ -197,15 +197,16 @@ def _translated(path: str, asked: Asked, request: CompletionRequest) -> bytes:
 
 
 def _terms(scope: Scope, runtime: Runtime, request: CompletionRequest) -> Terms:
-    headers = scope["headers"]
+    headers = dict(scope["headers"])
     try:
-        seconds = seconds_of(header(headers, b"x-request-timeout"), runtime.config.admission.default_timeout_seconds)
-        priority = priority_of(header(headers, b"x-priority"))
+        seconds = seconds_of(headers.get(b"x-request-timeout"), runtime.config.admission.default_timeout_seconds)
+        priority = priority_of(headers.get(b"x-priority"))
     except BadHeader as error:
         raise invalid(str(error), code="bad_header") from None
     tenant = scope["state"].get("tenant")
     exchange: Exchange = scope["state"]["exchange"]
-    session = header(headers, b"x-session-id") or request.body.get("user")
+    given = headers.get(b"x-session-id")
+    session = given.decode("latin-1") if given else request.body.get("user")
     return Terms(
         clock() + seconds,
         request.stream,
@@ -213,7 +214,9 @@ def _terms(scope: Scope, runtime: Runtime, request: CompletionRequest) -> Terms:
         priority,
         affinity=str(session or (_prefix(request.body) if runtime.keeps_prefixes else "")),
         sticky=str(session or exchange.request_id),
-        headers={"x-request-id": exchange.request_id, **runtime.tracer.headers()},
+        headers={"x-request-id": exchange.request_id, **runtime.tracer.headers()}
+        if runtime.tracer.on
+        else {"x-request-id": exchange.request_id},
     )
 
 

@@ -17,7 +17,7 @@ class BadHeader(ValueError):
     """A header that cannot be meant; the message names it and says what is needed."""
 
 
-def seconds_of(header: str | None, default: float) -> float:
+def seconds_of(header: bytes | str | None, default: float) -> float:
     """``x-request-timeout``, in decimal seconds.
 
     Raises:
@@ -25,13 +25,13 @@ def seconds_of(header: str | None, default: float) -> float:
     """
     if header is None:
         return default
-    given = header.strip()
+    given = _text(header)
     if not _DECIMAL.fullmatch(given) or not 0 < float(given) <= MAX_TIMEOUT_SECONDS:
         raise BadHeader(f"x-request-timeout: decimal seconds above 0, at most {MAX_TIMEOUT_SECONDS:g}, are needed")
     return float(given)
 
 
-def priority_of(header: str | None) -> Priority:
+def priority_of(header: bytes | str | None) -> Priority:
     """``x-priority``: high, normal or low.
 
     Raises:
@@ -40,14 +40,18 @@ def priority_of(header: str | None) -> Priority:
     if header is None:
         return Priority.NORMAL
     try:
-        return _PRIORITIES[header.strip().lower()]
+        return _PRIORITIES[_text(header).lower()]
     except KeyError:
         raise BadHeader(f"x-priority: one of {', '.join(_PRIORITIES)} is needed") from None
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
     """The first value of ``name`` (lower case) among raw ASGI headers."""
-    for each, value in headers:
-        if each == name:
-            return value.decode("latin-1")
+    for each in headers:
+        if each[0] == name:
+            return each[1].decode("latin-1")
     return None
+
+
+def _text(given: bytes | str) -> str:
+    return (given.decode("latin-1") if isinstance(given, bytes) else given).strip()

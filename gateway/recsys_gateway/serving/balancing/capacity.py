@@ -31,6 +31,8 @@ class Capacity:
 
     def at(self, now: float) -> float:
         """Slots that may be filled now, at least 1."""
+        if self._since is None and self._shrunk_at == -math.inf:
+            return self._limit
         allowed = min(self._limit, self._allowed + max(0.0, now - self._shrunk_at) / RECOVERY_SECONDS)
         if self._since is not None:
             share = (now - self._since) / SLOW_START_SECONDS

@@ -12,6 +12,8 @@ from recsys_gateway.serving.balancing.ejection import Ejection
 from recsys_gateway.serving.balancing.speed import Baselines, ServiceRate
 
 STALE_SECONDS = 2.0
+RATE_STEP_SECONDS = 0.005
+"""A rate that was brought up to date so shortly before is good enough to compare pods by."""
 FOREIGN_MEMORY_SECONDS = 2.0
 """The calls of others that a scrape saw are taken to end at this pace until the next one."""
 
@@ -55,7 +57,8 @@ class PodState:
 
     def rate_at(self, now: float) -> float:
         """Calls that a busy slot completes a second, with the busy time up to now accounted for."""
-        self.rate.advance(now, min(self.in_flight, self.capacity.limit))
+        if now - self.rate.at > RATE_STEP_SECONDS:
+            self.rate.advance(now, min(self.in_flight, self.capacity.limit))
         return self.rate.value()
 
     def count(self, change: int, now: float) -> None:
@@ -90,6 +93,8 @@ class PodState:
         ``n = a + max(0, q + r - a_s) * exp(-age / tau)``. Without a fresh scrape each other gateway is taken to have
         as many calls there as this one: staleness never means full.
         """
+        if gateways == 1 and not self._foreign:
+            return self.in_flight
         age = now - self.sampled_at
         if age > STALE_SECONDS:
             return self.in_flight * float(gateways)

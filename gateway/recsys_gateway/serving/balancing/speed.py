@@ -74,14 +74,14 @@ class ServiceRate:
         self._baselines = baselines
         self._calls = 0.0
         self._seconds = 0.0
-        self._at = now
+        self.at = now
 
     def advance(self, now: float, busy_slots: float) -> None:
         """Account for the time since the last change, during which ``busy_slots`` were busy."""
-        elapsed = now - self._at
+        elapsed = now - self.at
         if elapsed <= 0:
             return
-        self._at = now
+        self.at = now
         kept = math.exp(-elapsed / (MEMORY_BUSY_SECONDS if busy_slots else MEMORY_IDLE_SECONDS))
         self._calls *= kept
         self._seconds = self._seconds * kept + busy_slots * elapsed
