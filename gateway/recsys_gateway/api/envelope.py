@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
+from random import getrandbits
 
 from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
@@ -82,7 +82,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         given = header(scope["headers"], b"x-request-id")
-        current = given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+        current = given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}"
         token = request_id.set(current)
         exchange = Exchange(current)
         scope.setdefault("state", {})["exchange"] = exchange

@@ -29,6 +29,7 @@ from recsys_gateway.serving.engine_calls import Terms
 from recsys_gateway.serving.failures import UpstreamError
 from recsys_gateway.serving.fleet import Asked
 from recsys_gateway.serving.open_call import OpenCall
+from recsys_gateway.serving.time_limits import sweep
 
 COMPLETIONS = frozenset({"/v1/chat/completions", "/v1/completions"})
 EMBEDDINGS = "/v1/embeddings"
@@ -193,7 +194,20 @@ def _translated(path: str, asked: Asked, request: CompletionRequest) -> bytes:
         raise invalid(f"{dialect.engine.value}: {error}", error.param, "unsupported_by_engine") from None
     if changed is None:
         return request.raw
-    return _ENCODE(changed).encode(errors="replace")
+    return _renamed(request, changed) or _ENCODE(changed).encode(errors="replace")
+
+
+def _renamed(request: CompletionRequest, changed: dict[str, object]) -> bytes | None:
+    """The original bytes with another model's name; None where more than that has changed, or where it stands is not
+    certain. Inside a JSON string quotes are escaped: what is found unescaped, and once, is the field itself."""
+    body = request.body
+    if len(changed) != len(body) or any(changed.get(key) is not body[key] for key in body if key != "model"):
+        return None
+    for colon in (b'"model":', b'"model": '):
+        old = colon + b'"%b"' % str(body.get("model")).encode(errors="replace")
+        if request.raw.count(old) == 1 and request.raw.count(b'"model"') == 1:
+            return request.raw.replace(old, colon + _ENCODE(changed["model"]).encode(errors="replace"))
+    return None
 
 
 def _terms(scope: Scope, runtime: Runtime, request: CompletionRequest) -> Terms:
@@ -269,16 +283,18 @@ class _ClientWatch:
     It begins some milliseconds late: what is answered by then needs no second task.
     """
 
-    __slots__ = ("_handle", "_receive", "_task", "_worker", "gone")
+    __slots__ = ("_receive", "_sweep", "_task", "_worker", "due", "gone")
 
     def __init__(self, receive: Receive) -> None:
         self.gone = False
+        self.due = clock() + WATCH_AFTER_SECONDS
         self._receive = receive
         self._worker = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
-        self._handle = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin)
+        self._sweep = sweep()
+        self._sweep.add(self)
 
-    def _begin(self) -> None:
+    def fire(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -289,6 +305,6 @@ class _ClientWatch:
             self._worker.cancel()
 
     def close(self) -> None:
-        self._handle.cancel()
+        self._sweep.remove(self)
         if self._task is not None:
             self._task.cancel()

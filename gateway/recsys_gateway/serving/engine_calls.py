@@ -36,6 +36,7 @@ from recsys_gateway.serving.failures import (
     outcome_of,
 )
 from recsys_gateway.serving.open_call import OpenCall, drop
+from recsys_gateway.serving.time_limits import TimeLimit
 
 ERROR_BODY_BYTES = 64 << 10
 KEEP_ALIVE_SECONDS = 3.0
@@ -93,7 +94,11 @@ def new_session() -> aiohttp.ClientSession:
     """A session without a limit of connections: how many calls run is decided before they get here."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
     return aiohttp.ClientSession(
-        connector=connector, trust_env=False, auto_decompress=False, skip_auto_headers=_NO_ENCODING
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),  # what an engine sets for one client is nothing for the next
+        trust_env=False,
+        auto_decompress=False,
+        skip_auto_headers=_NO_ENCODING,
     )
 
 
@@ -182,18 +187,18 @@ class EngineCalls:
         Raises:
             _Failed: with all that is to be known of it.
         """
-        left = terms.deadline - clock()
-        limit = asyncio.timeout(min(left, self.timeouts.first_byte) if terms.streamed else left)
+        first_byte = clock() + self.timeouts.first_byte
+        limit = TimeLimit(min(terms.deadline, first_byte) if terms.streamed else terms.deadline)
         lost = False
 
         def lose() -> None:
             nonlocal lost
             lost = True
-            limit.reschedule(asyncio.get_running_loop().time())
+            limit.fire()
 
         response = None
         try:
-            async with limit:
+            with limit:
                 lease.on_lost = lose
                 response = await self._post(lease.pod.spec.url, path, body, terms.headers)
                 first = await self._first(response)
@@ -225,13 +230,13 @@ class EngineCalls:
             url = self._urls[pod, path] = URL(pod + path)
         merged = {**self._headers, **headers} if headers else self._headers
         try:
-            return await self._session.post(url, data=body, headers=merged, timeout=self._limits)
+            return await self._session.post(url, data=body, headers=merged, timeout=self._limits, allow_redirects=False)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # The engine had closed a connection that was kept: llama.cpp does so after a stream. Nothing was
             # answered, and asking a model twice does no harm; a fresh connection tells whether it is there.
-            return await self._session.post(url, data=body, headers=merged, timeout=self._limits)
+            return await self._session.post(url, data=body, headers=merged, timeout=self._limits, allow_redirects=False)
 
     async def _first(self, response: aiohttp.ClientResponse) -> bytes:
         """The first piece; of an error the whole text, bounded."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
-from types import TracebackType
 
 import aiohttp
 
@@ -12,6 +11,7 @@ from recsys_gateway.serving.balancer import clock
 from recsys_gateway.serving.balancing.dispatcher import CallEnd
 from recsys_gateway.serving.balancing.pod import PodState
 from recsys_gateway.serving.failures import UpstreamTimeout, UpstreamUnavailable
+from recsys_gateway.serving.time_limits import TimeLimit
 
 Finish = Callable[[CallEnd, str], None]
 """Gives the place back; told how the call ended, and its label."""
@@ -36,10 +36,12 @@ class OpenCall:
         """
         content, pod = self.response.content, self._pod
         try:
-            async with _IdleLimit(self._idle_seconds) as idle:
+            with TimeLimit(clock() + self._idle_seconds) as idle:
                 while chunk := await content.readany():
-                    pod.last_sign = idle.touched()
+                    pod.last_sign = clock()
+                    idle.due = math.inf  # the client may take its time
                     yield chunk
+                    idle.due = clock() + self._idle_seconds
         except TimeoutError:
             self.end(CallEnd.TIMEOUT, "timeout")
             raise UpstreamTimeout(f"{pod.spec.pool}: silent for too long") from None
@@ -69,39 +71,6 @@ class OpenCall:
         self._ended = True
         drop(self.response)
         self._finish(end, outcome or LABELS[end])
-
-
-class _IdleLimit:
-    """Ends a block by TimeoutError once ``touched`` was not called for ``seconds``. One timer, however many calls."""
-
-    __slots__ = ("_handle", "_last", "_limit", "_seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._last = seconds, clock()
-        self._limit = asyncio.timeout(None)
-
-    async def __aenter__(self) -> _IdleLimit:
-        await self._limit.__aenter__()
-        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._look)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._handle.cancel()
-        await self._limit.__aexit__(kind, error, trace)
-
-    def touched(self) -> float:
-        """Now, which begins the time anew."""
-        self._last = clock()
-        return self._last
-
-    def _look(self) -> None:
-        loop, left = asyncio.get_running_loop(), self._last + self._seconds - clock()
-        if left <= 0:
-            self._limit.reschedule(loop.time())
-        else:
-            self._handle = loop.call_later(left, self._look)
 
 
 LABELS = {
