@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_gateway.api.openai_errors import OPENAI_PATHS, ApiError
 from recsys_gateway.api.problems import Problem
+from recsys_gateway.api.request_terms import header
 from recsys_gateway.config import Auth, ConfigurationError
 
 RELOAD_SECONDS = 1.0
@@ -44,10 +45,10 @@ class KeyRing:
         if not self._tenants:
             log.warning("no API key in %s: every call is refused until there is one", auth.keys_directory)
 
-    def tenant(self, authorization: bytes) -> Tenant | None:
+    def tenant(self, authorization: str) -> Tenant | None:
         """Whose key the header holds; None where it is nobody's."""
-        scheme, _, key = authorization.partition(b" ")
-        return self._tenants.get(_digest(key.strip())) if scheme.lower() == b"bearer" else None
+        scheme, _, key = authorization.partition(" ")
+        return self._tenants.get(_digest(key.strip().encode("latin-1"))) if scheme.lower() == "bearer" else None
 
     async def watch(self) -> None:
         """Read the files again, again and again; what cannot be read leaves the keys as they were."""
@@ -92,8 +93,8 @@ class Authenticated:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(GUARDED):
-            given = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-            tenant = self._keys.tenant(given) if given is not None else None
+            given = header(scope["headers"], b"authorization")
+            tenant = self._keys.tenant(given) if given else None
             if tenant is None:
                 await self._refuse(scope, receive, send, WRONG if given else MISSING)
                 return

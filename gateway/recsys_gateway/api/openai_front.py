@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
@@ -47,8 +46,7 @@ _STREAM_HEADERS = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionRequest:
+class CompletionRequest(NamedTuple):
     """A request for text. ``raw`` are its original bytes."""
 
     raw: bytes
@@ -201,8 +199,11 @@ def _renamed(request: CompletionRequest, changed: dict[str, object]) -> bytes | 
     """The original bytes with another model's name; None where more than that has changed, or where it stands is not
     certain. Inside a JSON string quotes are escaped: what is found unescaped, and once, is the field itself."""
     body = request.body
-    if len(changed) != len(body) or any(changed.get(key) is not body[key] for key in body if key != "model"):
+    if len(changed) != len(body):
         return None
+    for key, value in body.items():
+        if changed.get(key) is not value and key != "model":
+            return None
     for colon in (b'"model":', b'"model": '):
         old = colon + b'"%b"' % str(body.get("model")).encode(errors="replace")
         if request.raw.count(old) == 1 and request.raw.count(b'"model"') == 1:

@@ -11,8 +11,10 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -45,6 +47,7 @@ closed fails, and a POST is not sent twice."""
 MAX_TRIES = 4
 
 _ERROR_EVENT = re.compile(rb'\s*(data|error):\s*\{\s*"error"|error:')
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _NO_ENCODING = ("Accept-Encoding", "User-Agent", "Accept")
 
 
@@ -72,8 +75,7 @@ class CallObserver:
     waited: Callable[[Role, float], None] = lambda _role, _seconds: None
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What a call may take and whose it is. ``deadline`` is a reading of the balancer's clock.
 
     ``streamed``: the answer comes in pieces, the first of them soon; else it comes whole, and may take all the time.
@@ -87,7 +89,7 @@ class Terms:
     affinity: str = ""
     sticky: str = ""
     patient: bool = True
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
 
 
 def new_session() -> aiohttp.ClientSession:
@@ -201,7 +203,9 @@ class EngineCalls:
             with limit:
                 lease.on_lost = lose
                 response = await self._post(lease.pod.spec.url, path, body, terms.headers)
-                first = await self._first(response)
+                first = await response.content.readany()
+                if response.status >= 400:
+                    first = await _whole_error(response, first)
         except TimeoutError:
             drop(response)
             if lost:
@@ -228,7 +232,7 @@ class EngineCalls:
         url = self._urls.get((pod, path))
         if url is None:
             url = self._urls[pod, path] = URL(pod + path)
-        merged = {**self._headers, **headers} if headers else self._headers
+        merged = {**self._headers, **headers}
         try:
             return await self._session.post(url, data=body, headers=merged, timeout=self._limits, allow_redirects=False)
         except aiohttp.ClientConnectorError:
@@ -237,16 +241,6 @@ class EngineCalls:
             # The engine had closed a connection that was kept: llama.cpp does so after a stream. Nothing was
             # answered, and asking a model twice does no harm; a fresh connection tells whether it is there.
             return await self._session.post(url, data=body, headers=merged, timeout=self._limits, allow_redirects=False)
-
-    async def _first(self, response: aiohttp.ClientResponse) -> bytes:
-        """The first piece; of an error the whole text, bounded."""
-        first = await response.content.readany()
-        if response.status < 400:
-            return first
-        body = bytearray(first)
-        while len(body) < ERROR_BODY_BYTES and (chunk := await response.content.readany()):
-            body += chunk
-        return bytes(body[:ERROR_BODY_BYTES])
 
     def _said_no(self, status: int, body: bytes) -> _Failed:
         """The failure that an error of the engine means. The text is kept for the client, and never logged."""
@@ -317,3 +311,11 @@ class EngineCalls:
                 return response.status < 400
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
+
+
+async def _whole_error(response: aiohttp.ClientResponse, first: bytes) -> bytes:
+    """The text of an error, bounded."""
+    body = bytearray(first)
+    while len(body) < ERROR_BODY_BYTES and (chunk := await response.content.readany()):
+        body += chunk
+    return bytes(body[:ERROR_BODY_BYTES])

@@ -86,8 +86,6 @@ LABELS = {
 
 
 def drop(response: aiohttp.ClientResponse | None) -> None:
-    """Close the connection where more might come over it, else give it back to be used again."""
-    if response is not None:
-        if not response.content.at_eof():
-            response.close()
-        response.release()
+    """Close the connection where more might come over it; an answer that was read to its end has given it back."""
+    if response is not None and not response.content.at_eof():
+        response.close()

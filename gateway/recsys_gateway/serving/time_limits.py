@@ -8,10 +8,10 @@ clock; limits belong to the running loop.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from types import TracebackType
 from typing import Protocol, Self
-from weakref import WeakKeyDictionary
 
 STEP_SECONDS = 0.02
 
@@ -28,7 +28,7 @@ class Sweep:
     """What is due on one loop. Nothing runs while there is nothing."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._waiting: dict[Due, None] = {}
         self._runs = False
 
@@ -36,7 +36,7 @@ class Sweep:
         self._waiting[each] = None
         if not self._runs:
             self._runs = True
-            self._loop.call_later(STEP_SECONDS, self._look)
+            self.loop.call_later(STEP_SECONDS, self._look)
 
     def remove(self, each: Due) -> None:
         """Take it back; nothing happens where it has fired."""
@@ -49,18 +49,18 @@ class Sweep:
             each.fire()
         self._runs = bool(self._waiting)
         if self._runs:
-            self._loop.call_later(STEP_SECONDS, self._look)
+            self.loop.call_later(STEP_SECONDS, self._look)
 
 
-_SWEEPS: WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep] = WeakKeyDictionary()
+_local = threading.local()
 
 
 def sweep() -> Sweep:
-    """The one of the running loop."""
+    """The one of the running loop. A thread has one loop at a time, and one sweep for it."""
     loop = asyncio.get_running_loop()
-    found = _SWEEPS.get(loop)
-    if found is None:
-        found = _SWEEPS[loop] = Sweep(loop)
+    found: Sweep | None = getattr(_local, "sweep", None)
+    if found is None or found.loop is not loop:
+        found = _local.sweep = Sweep(loop)
     return found
 
 

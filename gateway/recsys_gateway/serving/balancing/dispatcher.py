@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
+from typing import NamedTuple
 
 from recsys_gateway.config import Admission, Balancing
 from recsys_gateway.engines.load_metrics import LoadSample
@@ -29,8 +30,7 @@ PROBE_CALLS = 1
 """Calls sent to a pod that was ejected, until one of them or a scrape has shown that it is back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call that wants a pod. ``deadline`` is a reading of the clock; ``tried``: addresses that failed it before.
 
     ``patient``: it waits for a pod to come where there is none; else it is refused at once.
@@ -276,9 +276,10 @@ class Dispatcher:
     def _lease(self, call: Call, waiting: int, now: float) -> Lease | None:
         """Pick and count in one step."""
         candidates = self._candidates(now)
-        untried = [each for each in candidates if each.pod.spec.url not in call.tried]
-        choice = Choice(waiting, call.affinity, self.gateways)
-        chosen = self._policy.pick(untried or candidates, choice, self._random)
+        if call.tried:
+            untried = [each for each in candidates if each.pod.spec.url not in call.tried]
+            candidates = untried or candidates
+        chosen = self._policy.pick(candidates, Choice(waiting, call.affinity, self.gateways), self._random)
         if chosen is None:
             return None
         chosen.pod.count(1, now)
@@ -287,16 +288,19 @@ class Dispatcher:
         return lease
 
     def _candidates(self, now: float) -> list[Candidate]:
-        return [self._candidate(pod, now) for pod in self._up(now)]
+        return [
+            self._candidate(pod, now) for pod in self.pods.values() if pod.spec.accepting and now >= pod.ejection.until
+        ]
 
     def _candidate(self, pod: PodState, now: float) -> Candidate:
-        slots, load = pod.capacity.at(now), pod.load(now, self.gateways)
-        depth = self._admission.max_queue_depth
+        gateways, depth = self.gateways, self._admission.max_queue_depth
+        slots, load = pod.capacity.at(now), pod.load(now, gateways)
         if pod.ejection.fault is not None:
             room = pod.in_flight < PROBE_CALLS
         else:
-            own = pod.in_flight < pod.share(now, self.gateways) + depth / self.gateways
-            room = own and load < slots + depth and pod.kv_use < self._admission.max_kv_use
+            room = load < slots + depth and pod.kv_use < self._admission.max_kv_use
+            if gateways > 1 and room:
+                room = pod.in_flight < pod.share(now, gateways) + depth / gateways
         return Candidate(pod, load, slots, 1.0 / pod.rate_at(now), room)
 
     def _up(self, now: float) -> list[PodState]:

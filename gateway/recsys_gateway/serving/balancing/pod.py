@@ -103,8 +103,6 @@ class PodState:
     def share(self, now: float, gateways: int) -> float:
         """Slots that this gateway may fill: its part of them, and its part of those that a fresh scrape saw free."""
         slots = self.capacity.at(now)
-        if gateways == 1:
-            return slots
         own = slots / gateways
         age = now - self.sampled_at
         if age > STALE_SECONDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from recsys_gateway.serving.balancing.pod import PodState
 
@@ -30,8 +30,7 @@ class Candidate:
         return self.slots / self.service_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What a policy may want to know beside the pods.
 
     ``waiting``: calls in the queue, this one included; ``affinity``: what should stay on one pod (a session, a

@@ -41,6 +41,8 @@ class WeightedLeastLoad:
         free = with_room(candidates)
         if not free:
             return None
+        if len(candidates) == 1:
+            return free[0]
         if choice.gateways > 1 and len(free) > 2:
             free = _two_by_capacity(free, random)
         best = min(free, key=lambda candidate: (_score(candidate), random.random()))
