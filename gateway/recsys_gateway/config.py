@@ -156,7 +156,7 @@ class Balancing(Frozen):
         default=1, ge=1, description="Gateways that share the pods; each fills its part of the slots."
     )
     patience: float = Field(
-        default=0.07, ge=0, description="Of WeightedLeastLoad: how much a call waits for a faster pod. 0: never."
+        default=0.05, ge=0, description="Of WeightedLeastLoad: how much a call waits for a faster pod. 0: never."
     )
     retry_budget: float = Field(default=0.1, ge=0, le=1, description="Calls that may be sent again, per call.")
 

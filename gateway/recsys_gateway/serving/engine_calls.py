@@ -215,8 +215,8 @@ class EngineCalls:
             raise _Failed(end, error, retryable=terms.streamed) from None
         except (aiohttp.ClientError, OSError) as error:
             drop(response)
-            failed = self._unavailable(type(error).__name__)
-            raise _Failed(CallEnd.UNREACHABLE, failed, retryable=True) from error
+            end = CallEnd.UNREACHABLE if isinstance(error, aiohttp.ClientConnectorError) else CallEnd.BROKEN
+            raise _Failed(end, self._unavailable(type(error).__name__), retryable=True) from error
         except BaseException:
             drop(response)
             raise

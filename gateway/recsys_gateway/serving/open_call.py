@@ -46,7 +46,7 @@ class OpenCall:
             self.end(CallEnd.TIMEOUT, "timeout")
             raise UpstreamTimeout(f"{pod.spec.pool}: silent for too long") from None
         except (aiohttp.ClientError, OSError) as error:
-            self.end(CallEnd.UNREACHABLE, "unavailable")
+            self.end(CallEnd.BROKEN, "unavailable")
             raise UpstreamUnavailable(f"{pod.spec.pool}: {type(error).__name__}") from error
 
     async def whole(self, limit: int) -> bytes:
@@ -80,6 +80,7 @@ LABELS = {
     CallEnd.FAILED: "unavailable",
     CallEnd.OVERLOADED: "overloaded",
     CallEnd.UNREACHABLE: "unavailable",
+    CallEnd.BROKEN: "unavailable",
     CallEnd.TIMEOUT: "timeout",
     CallEnd.BAD_GATEWAY: "unavailable",
 }

@@ -79,6 +79,7 @@ class PodScraper:
         except (aiohttp.ClientError, OSError):
             return  # a connection that broke says nothing yet; the next scrape does
         if status != 200:
+            dispatcher.scrape_answered(url, clock())
             self.missing.unreadable(url, f"{self._path} answers {status}")
             return
         reading = self._load.read(text, self._balancer.model.token_budget)

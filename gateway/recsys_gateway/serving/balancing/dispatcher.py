@@ -53,12 +53,14 @@ class CallEnd(StrEnum):
     FAILED = "failed"  # an error of the engine's own (500): says nothing of the pod
     OVERLOADED = "overloaded"
     UNREACHABLE = "unreachable"
+    BROKEN = "broken"  # the connection was lost under the call
     TIMEOUT = "timeout"
     BAD_GATEWAY = "bad_gateway"
 
 
 _FAULTS = {
     CallEnd.UNREACHABLE: Fault.UNREACHABLE,
+    CallEnd.BROKEN: Fault.BROKEN,
     CallEnd.TIMEOUT: Fault.TIMEOUT,
     CallEnd.BAD_GATEWAY: Fault.BAD_GATEWAY,
 }
@@ -145,7 +147,11 @@ class Dispatcher:
             settled(lease)
             return None
         if not call.patient and not self._up(now):
-            self._refuse(settled, Outcome.NO_PODS)
+            lost = self._probe(now)
+            if lost is None:
+                self._refuse(settled, Outcome.NO_PODS)
+            else:
+                settled(lost)
             return None
         if not again and (hopeless := self._hopeless(call, now)) is not None:
             self._refuse(settled, hopeless)
@@ -194,6 +200,13 @@ class Dispatcher:
             if taken is None:
                 pod.last_sign = now
                 self._well(pod, now)
+            self._bind(now)
+
+    def scrape_answered(self, url: str, now: float) -> None:
+        """The pod is there, though what it says of its load cannot be used."""
+        if (pod := self.pods.get(url)) is not None:
+            pod.last_sign = now
+            self._well(pod, now)
             self._bind(now)
 
     def scrape_refused(self, url: str, now: float) -> None:
@@ -280,10 +293,20 @@ class Dispatcher:
             untried = [each for each in candidates if each.pod.spec.url not in call.tried]
             candidates = untried or candidates
         chosen = self._policy.pick(candidates, Choice(waiting, call.affinity, self.gateways), self._random)
-        if chosen is None:
-            return None
-        chosen.pod.count(1, now)
-        lease = Lease(chosen.pod)
+        return None if chosen is None else self._take(chosen.pod, now)
+
+    def _probe(self, now: float) -> Lease | None:
+        """A pod that is left alone since it refused connections, where there is no other: to be refused takes no time,
+        and it may be back by now."""
+        for pod in self.pods.values():
+            refused = pod.ejection.fault in {Fault.UNREACHABLE, Fault.BROKEN}
+            if refused and pod.spec.accepting and pod.in_flight < PROBE_CALLS:
+                return self._take(pod, now)
+        return None
+
+    def _take(self, pod: PodState, now: float) -> Lease:
+        pod.count(1, now)
+        lease = Lease(pod)
         self._leases[lease] = None
         return lease
 

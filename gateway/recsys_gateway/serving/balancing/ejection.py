@@ -17,7 +17,8 @@ SILENT_SCRAPES = 2
 class Fault(StrEnum):
     """What speaks against a pod."""
 
-    UNREACHABLE = "unreachable"  # refused or lost connection: it is down, and every call would fail
+    UNREACHABLE = "unreachable"  # it refuses connections: it is down, and every call would fail
+    BROKEN = "broken"  # a connection was lost: by a crash, or by one bad answer
     TIMEOUT = "timeout"
     BAD_GATEWAY = "bad_gateway"  # 502, 503 that is no overload, 504
     SILENT = "silent"
@@ -41,7 +42,7 @@ class Ejection:
     def failed(self, fault: Fault, now: float) -> bool:
         """Note a failure; whether it ejects the pod now."""
         self._failures += 1
-        if fault in {Fault.TIMEOUT, Fault.BAD_GATEWAY} and self._failures < FAILURES_IN_A_ROW:
+        if fault in {Fault.BROKEN, Fault.TIMEOUT, Fault.BAD_GATEWAY} and self._failures < FAILURES_IN_A_ROW:
             return False
         return self._eject(fault, now)
 
