@@ -87,5 +87,5 @@ $(UV):
 
 .venv/dev.installed: requirements.lock $(PYPROJECTS) | .venv/bin/python
 	@echo "installing recsys and its tools into .venv/ (about 3 GB with torch, once)"
-	@$(INSTALL) --editable 'gateway[serve]' --editable 'operator[local]' --editable finetune --group dev --group docs
+	@$(INSTALL) --editable 'gateway[serve]' --editable 'operator[cluster,local]' --editable finetune --group dev --group docs
 	@touch $@ .venv/run.installed
