@@ -6,6 +6,7 @@ UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 RECSYS := .venv/bin/recsys
 PORT ?= 8080
+SOAK_MINUTES ?= 60
 QUESTION := a light jacket for rainy hikes
 
 export UV_PYTHON_DOWNLOADS := never
@@ -15,7 +16,7 @@ PYPROJECTS := pyproject.toml gateway/pyproject.toml operator/pyproject.toml fine
 INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up check test lint types unit integration soak bench images docs samples dev lock clean
+.PHONY: help up check test lint types unit integration soak bench bench-serving images docs samples dev lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +42,16 @@ unit: .venv/dev.installed
 integration: .venv/dev.installed
 	.venv/bin/pytest -q tests/integration tests/e2e
 
-bench: .venv/dev.installed ## time the pipeline by stage on the sample shop
+bench: .venv/dev.installed ## time the pipeline by stage, and the pass-through beside a bare relay
 	.venv/bin/pytest -q -s tests/bench
 
-soak: .venv/run.installed ## an hour of questions against a fresh system; memory and errors are watched
-	.venv/bin/python tests/bench/soak.py --minutes 60
+bench-serving: .venv/dev.installed ## the gateway beside nginx and haproxy (where installed); about an hour
+	cd tests && ../.venv/bin/python -m bench.serving --simulated
+
+soak: .venv/dev.installed ## an hour of trouble before the gateway, an hour of questions to a whole system, a simulated day
+	cd tests && ../.venv/bin/python -m bench.serving.soak --minutes $(SOAK_MINUTES)
+	.venv/bin/python tests/bench/soak.py --minutes $(SOAK_MINUTES)
+	cd tests && ../.venv/bin/python -m simulation.day
 
 images: ## build the gateway's image (needs a Docker engine)
 	docker build --file gateway/Dockerfile --tag recsys/gateway:0.1.0 .

@@ -192,6 +192,23 @@ def _schema_link(schema: Mapping[str, Any]) -> str:
     return f"[{name}](#{name.lower()})" if name else ""
 
 
+def engines_page() -> str:
+    from recsys_gateway.engines.registry import DIALECTS
+
+    lines = [
+        f"{HEADER}# Engines\n",
+        "What the gateway relies on, engine by engine. `type` is the word in the resource and in the configuration.\n",
+        "| type | JSON schema | tools | log-probabilities | adapters | slots set by | overload | load read from |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for engine, dialect in DIALECTS.items():
+        can, load = dialect.capabilities, dialect.load
+        series = ", ".join(f"`{name}`" for name in load.names) if load else "own counts"
+        cells = (can.structured_output, "yes" if can.tools else "no", str(can.log_probabilities or "none"), can.adapters)
+        lines.append(f"| `{engine.value}` | {' | '.join((*cells, can.slots_flag, can.overload, series))} |")
+    return "\n".join(lines) + "\n"
+
+
 def cli_page() -> str:
     import click
     import typer
@@ -238,6 +255,7 @@ def main() -> int:
         "cli.md": cli_page(),
         "resource.md": resource_page(),
         "configuration.md": configuration_page(),
+        "engines.md": engines_page(),
         "http.md": http_page(),
     }
     PAGES.mkdir(exist_ok=True)

@@ -32,6 +32,7 @@ class ScriptedEngine:
         self.hangs = False
         self.cut_after: int | None = None
         self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.aborted = 0
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -65,6 +66,7 @@ class ScriptedEngine:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
         try:
             if self.hangs:
                 await asyncio.Event().wait()

@@ -14,11 +14,12 @@ from recsys_gateway.api.envelope import Exchange
 from recsys_gateway.api.json_body import JsonRoute
 from recsys_gateway.api.problems import Problem, unavailable
 from recsys_gateway.api.recommendation_run import FIELDS_SHARE, RecommendationRun, query_from
-from recsys_gateway.api.request_terms import BadHeader, seconds_of
+from recsys_gateway.api.request_terms import BadHeader, caller_of, seconds_of
 from recsys_gateway.api.runtime import Runtime
 from recsys_gateway.api.schema import ProblemBody, RecommendationAnswer, RecommendationRequest
 from recsys_gateway.recommend.deadline import Deadline
 from recsys_gateway.recommend.pipeline import NothingToRecommend
+from recsys_gateway.serving.caller import caller
 
 CLIENT_CLOSED_REQUEST = 499
 
@@ -39,6 +40,7 @@ async def recommend(
     body: RecommendationRequest,
     request: Request,
     timeout: Annotated[str | None, Header(alias="x-request-timeout", description="Seconds, decimal.")] = None,  # noqa: ASYNC109  a header's value
+    priority: Annotated[str | None, Header(alias="x-priority", description="`high`, `normal` or `low`.")] = None,
 ) -> Response:
     """Items of the catalogue for a question, a customer or both, and a sentence about them."""
     started = time.perf_counter()
@@ -46,7 +48,11 @@ async def recommend(
     exchange: Exchange = request.scope["state"]["exchange"]
     if runtime.recommender is None:
         raise Problem(HTTPStatus.NOT_FOUND, "not_configured", "this gateway has no recommendation configured")
-    seconds = _seconds(timeout, runtime.config.admission.default_timeout_seconds)
+    try:
+        seconds = seconds_of(timeout, runtime.config.admission.default_timeout_seconds)
+        caller.set(caller_of(request.scope, priority, body.user_id))
+    except BadHeader as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "bad_header", str(error)) from None
     deadline = Deadline(started + seconds, time.perf_counter)
     query = await query_from(body, runtime.recommender, deadline.share(FIELDS_SHARE))
     run = RecommendationRun(runtime, runtime.recommender, body, query, exchange, started, deadline)
@@ -62,10 +68,3 @@ async def recommend(
     except ClientGone:
         exchange.outcome = "client_gone"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-
-
-def _seconds(given: str | None, default: float) -> float:
-    try:
-        return seconds_of(given, default)
-    except BadHeader as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "bad_header", str(error)) from None

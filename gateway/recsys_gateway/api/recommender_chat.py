@@ -21,13 +21,14 @@ from recsys_gateway.api.envelope import Exchange
 from recsys_gateway.api.openai_errors import ApiError, invalid, unforeseen
 from recsys_gateway.api.problems import of_validation, unavailable
 from recsys_gateway.api.recommendation_run import FIELDS_SHARE, RecommendationRun, query_from
-from recsys_gateway.api.request_terms import BadHeader, header, seconds_of
+from recsys_gateway.api.request_terms import BadHeader, caller_of, header, seconds_of
 from recsys_gateway.api.runtime import Runtime
 from recsys_gateway.api.schema import RecommendationAnswer, RecommendationRequest
 from recsys_gateway.recommend.answer import Answer, Delta, Event
 from recsys_gateway.recommend.deadline import Deadline
 from recsys_gateway.recommend.pipeline import NothingToRecommend
 from recsys_gateway.recommend.recommender import Recommender
+from recsys_gateway.serving.caller import caller
 
 RECOMMENDER = "recommender"
 _OWN_FIELDS = ("k", "filters", "mode", "temperature", "top_k", "top_p", "diversity", "seed", "language")
@@ -53,6 +54,10 @@ class RecommenderChat:
         started, default = time.perf_counter(), self._runtime.config.admission.default_timeout_seconds
         try:
             seconds = seconds_of(header(scope["headers"], b"x-request-timeout"), default)
+            user = body.get("user")
+            caller.set(
+                caller_of(scope, header(scope["headers"], b"x-priority"), user if isinstance(user, str) else None)
+            )
         except BadHeader as error:
             raise invalid(str(error), code="bad_header") from None
         deadline = Deadline(started + seconds, time.perf_counter)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from starlette.types import Scope
+
 from recsys_gateway.serving.admission.waiting_queue import Priority
+from recsys_gateway.serving.caller import Caller
 
 MAX_TIMEOUT_SECONDS = 600.0
 
@@ -43,6 +46,18 @@ def priority_of(header: bytes | str | None) -> Priority:
         return _PRIORITIES[_text(header).lower()]
     except KeyError:
         raise BadHeader(f"x-priority: one of {', '.join(_PRIORITIES)} is needed") from None
+
+
+def caller_of(scope: Scope, priority: bytes | str | None, user: str | None) -> Caller:
+    """On whose behalf the calls of a request are made; a user, or a session, stays with one version of a model.
+
+    Raises:
+        BadHeader: ``x-priority`` is wrong.
+    """
+    state = scope["state"]
+    tenant, request_id = state.get("tenant"), state["exchange"].request_id
+    session = header(scope["headers"], b"x-session-id")
+    return Caller(tenant.name if tenant else "", priority_of(priority), session or user or request_id, request_id)
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:

@@ -62,7 +62,7 @@ class Runtime:
         self.fleet = Fleet(config, _observer(metrics), Random())
         self._collector = FleetCollector(self.fleet)
         metrics.registry.register(self._collector)
-        upstreams = {role: Upstream(calls) for role in Role if (calls := self.fleet.of(role))}
+        upstreams = {role: Upstream(calls, tracer.headers) for role in Role if (calls := self.fleet.of(role))}
         self.recommender: Recommender | None = None
         self._loader: EmbedderLoader | None = None
         if config.recommendation and config.vector_store and config.embedder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from random import Random
 
@@ -13,6 +13,7 @@ from recsys_gateway.config import Admission, Balancing, ServedModel
 from recsys_gateway.engines.dialect import ChatCall
 from recsys_gateway.serving.balancer import Balancer, clock
 from recsys_gateway.serving.balancing.dispatcher import CallEnd
+from recsys_gateway.serving.caller import caller
 from recsys_gateway.serving.completions import (
     Completion,
     Part,
@@ -37,10 +38,14 @@ JSON_BODY_BYTES = 8 << 20
 
 
 class Upstream:
-    """One model. A call that is cancelled aborts the engine's work: its connection is closed."""
+    """One model. A call that is cancelled aborts the engine's work: its connection is closed.
 
-    def __init__(self, calls: EngineCalls) -> None:
+    ``trace_headers`` are what an engine needs to go on with the trace of the stage that calls it.
+    """
+
+    def __init__(self, calls: EngineCalls, trace_headers: Callable[[], Mapping[str, str]] = dict) -> None:
         self.calls = calls
+        self._trace_headers = trace_headers
 
     @classmethod
     def to(
@@ -132,8 +137,22 @@ class Upstream:
 
     async def _open(self, call: ChatCall, *, streamed: bool) -> OpenCall:
         body = self.calls.dialect.chat_body(self.model.name, call, stream=streamed)
-        terms = Terms(clock() + self.calls.timeouts.first_byte, streamed, patient=False)
-        return await self.calls.open(CHAT, json.dumps(body, ensure_ascii=False).encode(errors="replace"), terms)
+        return await self.calls.open(
+            CHAT, json.dumps(body, ensure_ascii=False).encode(errors="replace"), self._terms(streamed)
+        )
+
+    def _terms(self, streamed: bool) -> Terms:
+        behalf = caller.get()
+        identity = {"x-request-id": behalf.request_id} if behalf.request_id else {}
+        return Terms(
+            clock() + self.calls.timeouts.first_byte,
+            streamed,
+            behalf.tenant,
+            behalf.priority,
+            sticky=behalf.sticky,
+            patient=False,
+            headers={**identity, **self._trace_headers()},
+        )
 
     def _of_event(self, body: str) -> UpstreamError:
         name = self.model.name
