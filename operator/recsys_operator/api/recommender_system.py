@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import yaml
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
-from recsys_gateway.catalog.source import CatalogSource
-from recsys_gateway.config import Frozen, Recommendation, describe
+from recsys_gateway.config import Frozen, Recommendation, Role, describe
 
+from recsys_operator.api.gateway import Gateway
 from recsys_operator.api.models import Models
-from recsys_operator.api.platform import FineTuning, Gateway, ModelCache, Monitoring, NetworkPolicy, Prometheus
-from recsys_operator.api.retrieval import Embedder, VectorStore
+from recsys_operator.api.platform import (
+    AccessMode,
+    FineTuning,
+    ModelCache,
+    Monitoring,
+    NetworkPolicy,
+    Prometheus,
+    Proxy,
+)
+from recsys_operator.api.retrieval import Catalog, Embedder, VectorStore
+from recsys_operator.api.rules import KeyedBy, Rule, Ruled
 from recsys_operator.api.status import RecommenderSystemStatus
-from recsys_operator.api.workload import LocalObjectReference
+from recsys_operator.api.workload import ConfigMapReference, HttpUrl, LocalObjectReference
 
 KIND = "RecommenderSystem"
 
@@ -31,17 +40,45 @@ class DeletionPolicy(StrEnum):
     DELETE = "Delete"
 
 
-class RecommenderSystemSpec(Frozen):
+def _one_writer(role: Role) -> Rule:
+    model = f"self.models.{role}"
+    return Rule(
+        f"""!has(self.modelCache) || self.modelCache.accessMode != 'ReadWriteOnce' || !has({model})
+|| (has({model}.canary) ? {model}.canary.replicas : 0)
+ + {model}.pools.map(p, has(p.scaling) ? p.scaling.maxReplicas : has(p.replicas) ? p.replicas : 1).sum() <= 1""",
+        f"modelCache.accessMode ReadWriteOnce is for one pod a model, and models.{role} may have more (its canary "
+        "counts too): set it to ReadWriteMany, or keep to one replica in one pool",
+        lambda spec: (
+            spec.model_cache is None
+            or spec.model_cache.access_mode is not AccessMode.READ_WRITE_ONCE
+            or role not in spec.models.given
+            or spec.models.given[role].most_replicas <= 1
+        ),
+    )
+
+
+class RecommenderSystemSpec(Ruled):
     """What a team asks for."""
 
     paused: bool = Field(default=False, description="The operator leaves the system alone while this is true.")
     deletion_policy: DeletionPolicy = Field(
         default=DeletionPolicy.RETAIN, description="What becomes of the volumes of vector store and model cache."
     )
-    image_registry: str = Field(default="", description="Replaces the registry of every image.")
-    image_pull_secrets: tuple[LocalObjectReference, ...] = Field(default=(), description="For that registry.")
+    image_registry: str = Field(
+        default="", max_length=500, description="Replaces the registry of every image, such as registry.example.org/ai."
+    )
+    image_pull_secrets: Annotated[tuple[LocalObjectReference, ...], KeyedBy(("name",))] = Field(
+        default=(), max_length=16, description="For that registry."
+    )
+    ca_config_map_ref: ConfigMapReference | None = Field(
+        default=None, description="PEM certificates that pods trust beside the public ones: an inner registry, a proxy."
+    )
+    proxy: Proxy | None = Field(default=None, description="Way to the internet for downloads.")
+    hf_endpoint: HttpUrl | None = Field(
+        default=None, description="Mirror of the Hugging Face hub for hf:// addresses, where the hub is out of reach."
+    )
     prometheus: Prometheus | None = Field(default=None, description="Source of metrics and trigger of autoscaling.")
-    catalog: CatalogSource = Field(description="Items, users and interactions.")
+    catalog: Catalog = Field(description="Items, users and interactions.")
     models: Models = Field(description="The language models.")
     embedder: Embedder = Field(description="The text encoder.")
     vector_store: VectorStore = Field(description="Milvus.")
@@ -51,6 +88,8 @@ class RecommenderSystemSpec(Frozen):
     model_cache: ModelCache | None = Field(default=None, description="Volume of the models' files.")
     monitoring: Monitoring = Field(default=Monitoring(), description="Alerts and dashboards.")
     network_policy: NetworkPolicy = Field(default=NetworkPolicy(), description="Who may reach whom.")
+
+    RULES: ClassVar = (_one_writer(Role.TUNED), _one_writer(Role.BASE))
 
 
 class Metadata(Frozen):
@@ -66,7 +105,27 @@ class Metadata(Frozen):
     generation: int | None = Field(default=None, description="Counts the changes of spec.")
 
 
-class RecommenderSystem(Frozen):
+LONGEST_NAMES = 49
+"""Of a system and a pool together: ``{system}-tuned-{pool}-canary`` is the name of a Service, 63 characters at most."""
+
+
+def _names_fit(role: Role) -> Rule:
+    model = f"self.spec.models.{role}"
+    return Rule(
+        f"!has({model}) || {model}.pools.all(p, self.metadata.name.size() + p.name.size() <= {LONGEST_NAMES})",
+        f"metadata.name and the name of a pool of models.{role} have more than {LONGEST_NAMES} characters together: "
+        "shorten one of them, names of Services are made from both",
+        lambda system: (
+            role not in system.spec.models.given
+            or all(
+                len(system.metadata.name) + len(pool.name) <= LONGEST_NAMES
+                for pool in system.spec.models.given[role].pools
+            )
+        ),
+    )
+
+
+class RecommenderSystem(Ruled):
     """One recommender over one catalogue."""
 
     api_version: Literal["recsys.io/v1alpha1"] = Field(description="Version of this schema.")
@@ -74,6 +133,16 @@ class RecommenderSystem(Frozen):
     metadata: Metadata = Field(description="Name and place.")
     spec: RecommenderSystemSpec = Field(description="What is asked for.")
     status: RecommenderSystemStatus | None = Field(default=None, description="What is there.")
+
+    RULES: ClassVar = (
+        Rule(
+            "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must have at most 40 characters, small letters, digits and -, and begin with a letter: "
+            "names of children are made from it",
+        ),
+        _names_fit(Role.TUNED),
+        _names_fit(Role.BASE),
+    )
 
 
 def load_resource(path: Path) -> RecommenderSystem:
