@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from recsys_gateway.config import Role
 
+from recsys_operator.api.status import CanaryStage
 from recsys_operator.components.manifest import ApiKind
-
-
-class CanaryStage(StrEnum):
-    """How far the trial of a canary is."""
-
-    TRIAL = "Trial"
-    PROMOTED = "Promoted"
-    ABORTED = "Aborted"
 
 
 @dataclass(frozen=True, slots=True)
