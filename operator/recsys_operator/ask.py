@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from recsys_gateway.client import Client, GatewayError, GatewayUnreachable
+from recsys_gateway.client.calls import recommend
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -82,34 +82,14 @@ def ask(url: str, request: Mapping[str, object]) -> bytes:
     Raises:
         AskError: no gateway is there, or it refused.
     """
-    root = url if "://" in url else f"http://{url}"
-    call = urllib.request.Request(  # noqa: S310 - the user's own address
-        f"{root.rstrip('/')}/v1/recommendations",
-        data=json.dumps(request).encode(),
-        headers={"content-type": "application/json", "accept": "application/json"},
-    )
     try:
-        # Straight to the gateway: a proxy of the environment knows nothing of 127.0.0.1.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(call, timeout=TIMEOUT_SECONDS) as response:
-            body: bytes = response.read()
-            return body
-    except urllib.error.HTTPError as error:
-        refusal = error.read()
-        raise AskError(f"{url}: {problem_text(refusal, f'HTTP {error.code}')}", refusal) from None
-    except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise AskError(f"{url}: no gateway answers there ({reason}); start one with: {program()} up") from None
-
-
-def problem_text(body: bytes, otherwise: str) -> str:
-    """Title and detail of an RFC 9457 problem."""
-    try:
-        problem = json.loads(body)
-        # The detail names the fields of ``errors`` too.
-        return ": ".join(str(problem[part]) for part in ("title", "detail") if problem.get(part)) or otherwise
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return otherwise
+        # A refusal for the moment is told at once: the one who asks sees it, and may ask again.
+        client = Client(url, timeout=TIMEOUT_SECONDS, tries=1)
+        return client.content(recommend(str(request.get("query", "")), request))
+    except GatewayError as error:
+        raise AskError(f"{url}: {error}", error.body) from None
+    except GatewayUnreachable as error:
+        raise AskError(f"{url}: no gateway answers there ({error}); start one with: {program()} up") from None
 
 
 def show(console: Console, body: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from recsys_operator.operator_cli import operator_app
 from recsys_operator.plugins import PluginGroup
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help=f"A conversational recommender over your own catalogue, from one resource.\n\n{EXAMPLES}",
 )
+
+app.add_typer(operator_app, name="operator")
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the system keeps its data and logs.")]
 OnErrorOption = Annotated[Literal["stop", "skip"], typer.Option("--on-error", help="What a bad row does.")]
@@ -95,8 +98,12 @@ def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     recsys down --data-dir my-shop
     """
     from recsys_operator.local.control import down as stop
+    from recsys_operator.local.state import DataDirectoryError
 
-    state = stop(_directory(data_dir))
+    try:
+        state = stop(_directory(data_dir))
+    except DataDirectoryError as error:
+        _fail(str(error))
     typer.echo(f"Nothing runs in {data_dir}." if state is None else f"Stopped {state.system} ({state.url}).")
 
 
@@ -220,6 +227,52 @@ def load_catalogue(
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("Stopped; what was acknowledged is loaded.")
+
+
+@app.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition of RecommenderSystem, for a cluster that shall know it.
+
+    recsys crd | kubectl apply --server-side -f -
+    """
+    from recsys_operator.api.crd import as_yaml, custom_resource_definition
+
+    typer.echo(as_yaml(custom_resource_definition()), nl=False)
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new folder: one Parquet file a collection goes there.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Save the catalogue of a running system, with vectors and events.
+
+    recsys backup backups/monday
+    """
+    from recsys_operator.local.backup import BackupFailed, save
+
+    try:
+        typer.echo(save(folder, _directory(data_dir)))
+    except BackupFailed as error:
+        _fail(str(error))
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="What recsys backup has written.")],
+    replace: Annotated[bool, typer.Option("--replace", help="What the store holds now goes.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Put the catalogue of a backup in the place of what a running system has.
+
+    recsys restore backups/monday --replace
+    """
+    from recsys_operator.local.backup import BackupFailed, bring_back
+
+    try:
+        typer.echo(bring_back(folder, _directory(data_dir), replace=replace))
+    except BackupFailed as error:
+        _fail(str(error))
 
 
 def _write_body(body: bytes) -> None:

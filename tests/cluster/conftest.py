@@ -1,0 +1,82 @@
+"""A control plane for the whole run, and a namespace for each test.
+
+``RECSYS_TEST_KUBECONFIG`` names a cluster to use instead, with ``kubectl`` on the PATH: one that ``make cluster``
+started, since its nodes play the parts that the tests rely on. Tests that stop a part of the control plane are left
+out there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from controlplane.binaries import binaries
+from controlplane.cluster import Cluster, Kubectl
+from controlplane.control_plane import ControlPlane
+
+GIVEN = "RECSYS_TEST_KUBECONFIG"
+HERE = Path(__file__).parent
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="faults and load at full length (tests/cluster)")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build before the first test: a build takes longer than a test may, and its progress wants to be seen."""
+    if GIVEN in os.environ or session.config.option.collectonly:
+        return
+    if not any(HERE in item.path.parents for item in session.items):
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        binaries(print)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    given = os.environ.get(GIVEN)
+    if given is None:
+        with ControlPlane(binaries(print), folder) as plane:
+            yield plane
+        return
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.fail(f"{GIVEN} is set, but there is no kubectl on the PATH")
+    yield Cluster(Kubectl(Path(program), Path(given), folder / "kubectl-cache"), folder)
+
+
+@pytest.fixture(scope="session")
+def is_soak(request: pytest.FixtureRequest) -> bool:
+    """Whether faults and load run at full length."""
+    return bool(request.config.getoption("--soak"))
+
+
+@pytest.fixture(scope="module")
+def own_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of this module, for tests that kill its parts."""
+    if GIVEN in os.environ:
+        pytest.skip(f"{GIVEN} is set: the parts of that cluster are not this test's to kill")
+    with ControlPlane(binaries(print), tmp_path_factory.mktemp("control-plane")) as plane:
+        yield plane
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster) -> Kubectl:
+    """kubectl as administrator."""
+    return cluster.kubectl
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace of this test; what is in it goes with it."""
+    name = f"test-{os.getpid()}-{next(_numbers)}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,236 @@
+"""A RecommenderSystem's life on a real control plane: made, repaired, changed, deleted, made again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from controlplane.cluster import Cluster, Kubectl
+from installed_operator import System, engine, home_name, installed_operator, quickstart
+from recsys_operator.api.recommender_system import RecommenderSystem
+from recsys_operator.components.desired import desired
+from recsys_operator.components.observed import Observed
+from running_operator import RunningOperator
+from waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
+    with installed_operator(cluster, tmp_path_factory.mktemp("operator"), home_name()) as running:
+        yield running
+
+
+@pytest.fixture
+def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> System:
+    """Applied, not waited for."""
+    found = System(kubectl, namespace)
+    found.apply(quickstart())
+    return found
+
+
+def wanted(system: System) -> set[str]:
+    body = system.get("recsys", system.name)
+    body.pop("status", None)
+    manifests = desired(RecommenderSystem.model_validate(body), Observed())
+    return {f"{manifest['kind']}/{manifest['metadata']['name']}" for manifest in manifests}
+
+
+def test_the_quickstart_becomes_ready_and_has_exactly_its_children(system: System) -> None:
+    system.wait_until_ready()
+
+    assert set(system.children()) == wanted(system)
+    status = system.get("recsys", system.name)["status"]
+    assert status["endpoint"] == f"http://quickstart-gateway.{system.namespace}.svc"
+    assert (status["tuned"], status["base"]) == ("1/1", "1/1")
+    assert status["observedGeneration"] == 1
+    assert {reason for reason, _ in system.events()} == {"Created", "Ready"}
+
+
+def test_no_finalizer_and_no_annotation_of_a_framework_is_left_anywhere(system: System) -> None:
+    system.wait_until_ready()
+
+    bodies = [system.get("recsys", system.name), *system.children().values()]
+    assert [body["metadata"].get("finalizers") for body in bodies if body["kind"] != "PersistentVolumeClaim"] == [
+        None
+    ] * (len(bodies) - 1)
+    assert not [key for body in bodies for key in body["metadata"].get("annotations", {}) if "kopf" in key]
+
+
+def test_at_rest_nothing_is_written(system: System) -> None:
+    system.wait_until_ready()
+    wait_for(lambda: system.condition("Progressing").get("reason") == "Complete", "the rollout's end")
+    before = versions(system)
+    time.sleep(5)  # the absence of writes has no event to wait for
+
+    assert versions(system) == before
+
+
+def versions(system: System) -> dict[str, str]:
+    bodies = {"itself": system.get("recsys", system.name), **system.children()}
+    return {name: body["metadata"]["resourceVersion"] for name, body in bodies.items()}
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "deployment/quickstart-gateway",
+        "service/quickstart-base-default",
+        "configmap/quickstart-gateway",
+        "networkpolicy/quickstart-model",
+        "rolebinding/quickstart-gateway",
+        "statefulset/quickstart-milvus",
+    ],
+)
+def test_a_child_that_somebody_deletes_comes_back(system: System, operator: RunningOperator, child: str) -> None:
+    system.wait_until_ready()
+    before = system.get(child)["metadata"]["uid"]
+    system("delete", child)
+
+    wait_for(lambda: uid(system, child) not in (None, before), f"another {child}", 10)
+    wait_for(lambda: "DriftRepaired" in dict(system.events()), "the event")
+
+
+def uid(system: System, child: str) -> str | None:
+    kind, name = child.split("/")
+    items = system.get(kind, f"--field-selector=metadata.name={name}")["items"]
+    return items[0]["metadata"]["uid"] if items else None
+
+
+def test_a_field_that_somebody_changes_is_put_right_and_fields_of_others_stay(system: System) -> None:
+    system.wait_until_ready()
+    deployment = "deployment/quickstart-gateway"
+    theirs = {"metadata": {"annotations": {"someone.else/note": "kept"}}, "spec": {"revisionHistoryLimit": 3}}
+    system("patch", deployment, "--type=merge", f"--patch={json.dumps(theirs)}")
+    system("scale", deployment, "--replicas=7")
+
+    wait_for(lambda: system.get(deployment)["spec"]["replicas"] == 1, "one replica again", 10)
+    body = system.get(deployment)
+    assert body["metadata"]["annotations"]["someone.else/note"] == "kept"
+    assert body["spec"]["revisionHistoryLimit"] == 3
+
+
+def test_a_service_whose_port_was_taken_is_made_anew(system: System) -> None:
+    system.wait_until_ready()
+    stolen = {"spec": {"ports": [{"name": "http", "port": 1, "protocol": "TCP", "targetPort": 1}]}}
+    before = system.get("service/quickstart-gateway")["spec"]["ports"]
+    system("patch", "service/quickstart-gateway", "--type=merge", f"--patch={json.dumps(stolen)}")
+
+    wait_for(lambda: ports(system) == [port["port"] for port in before], "the gateway's own port", 15)
+
+
+def ports(system: System) -> list[int]:
+    items = system.get("service", "--field-selector=metadata.name=quickstart-gateway")["items"]
+    return [port["port"] for item in items for port in item["spec"]["ports"]]
+
+
+def test_a_change_of_the_spec_reaches_pods_and_ready_does_not_speak_for_the_version_before(system: System) -> None:
+    system.wait_until_ready()
+    before = {pod["metadata"]["uid"] for pod in pods(system, "gateway")}
+    system.patch(recommendation={"size": 5})
+    system.wait_until_ready()
+
+    condition = system.condition("Ready")
+    assert condition["observedGeneration"] == system.get("recsys", system.name)["metadata"]["generation"] == 2
+    after = {pod["metadata"]["uid"] for pod in pods(system, "gateway") if "deletionTimestamp" not in pod["metadata"]}
+    assert after
+    assert not after & before
+
+
+def pods(system: System, component: str) -> list[dict[str, object]]:
+    selector = f"--selector=recsys.io/system={system.name},app.kubernetes.io/component={component}"
+    return system.get("pods", selector)["items"]
+
+
+def test_a_part_that_is_taken_out_of_the_spec_goes(system: System) -> None:
+    system.wait_until_ready()
+    system("patch", "recsys", system.name, "--type=json", '--patch=[{"op": "remove", "path": "/spec/models/tuned"}]')
+
+    wait_for(lambda: set(system.children()) == wanted(system), "no children of the tuned model", 15)
+    assert "Deployment/quickstart-tuned-default" not in system.children()
+
+
+def test_after_a_delete_only_the_retained_claim_is_left_and_a_new_system_adopts_it(system: System) -> None:
+    system.wait_until_ready()
+    claim = "persistentvolumeclaim/quickstart-milvus"
+    before = system.get(claim)["metadata"]["uid"]
+    system("delete", "recsys", system.name)
+    wait_for(lambda: set(system.children()) == {"PersistentVolumeClaim/quickstart-milvus"}, "the claim alone", 60)
+
+    system.apply(quickstart())
+    system.wait_until_ready()
+    assert system.get(claim)["metadata"]["uid"] == before
+
+
+def test_under_delete_the_claims_go_with_the_system(system: System) -> None:
+    system.patch(deletionPolicy="Delete")
+    system.wait_until_ready()
+    system("delete", "recsys", system.name)
+
+    wait_for(lambda: not system.children(), "nothing left", 60)
+
+
+def test_a_paused_system_is_left_alone_until_it_goes_on(system: System) -> None:
+    system.wait_until_ready()
+    system.patch(paused=True)
+    assert "spec.paused" in system.wait_for_reason("Progressing", "Paused")
+    system("delete", "deployment/quickstart-gateway")
+    system.wait_for_reason("GatewayReady", "Creating")
+    assert uid(system, "deployment/quickstart-gateway") is None
+
+    system.patch(paused=False)
+    system.wait_until_ready()
+    assert uid(system, "deployment/quickstart-gateway") is not None
+
+
+def test_a_users_config_map_that_changes_gives_another_load_job(
+    operator: RunningOperator, kubectl: Kubectl, namespace: str
+) -> None:
+    system = System(kubectl, namespace)
+    system("create", "configmap", "shop-items", "--from-literal=items.csv=id,title")
+    catalog = {"items": {"uri": "configMap://shop-items/items.csv", "format": "csv"}}
+    system.apply(quickstart(catalog=catalog))
+    system.wait_until_ready()
+    [before] = [name for name in system.children() if name.startswith("Job/quickstart-catalog")]
+    data = json.dumps({"data": {"items.csv": "id,title\n1,a light jacket"}})
+    system("patch", "configmap/shop-items", "--type=merge", f"--patch={data}")
+
+    wait_for(lambda: before not in system.children(), "the old Job's end", 20)
+    assert [name for name in system.children() if name.startswith("Job/quickstart-catalog")]
+
+
+def test_an_object_of_somebody_else_with_a_childs_name_is_not_taken(
+    operator: RunningOperator, kubectl: Kubectl, namespace: str
+) -> None:
+    system = System(kubectl, namespace)
+    system("create", "configmap", "quickstart-gateway", "--from-literal=mine=1")
+    system.apply(quickstart())
+
+    message = system.wait_for_reason("GatewayReady", "NameTaken")
+    assert "quickstart-gateway" in message
+    assert system.get("configmap/quickstart-gateway")["data"] == {"mine": "1"}
+
+
+def test_an_autoscaler_that_scales_keeps_its_number(
+    operator: RunningOperator, kubectl: Kubectl, namespace: str
+) -> None:
+    system = System(kubectl, namespace)
+    scaling = {"minReplicas": 1, "maxReplicas": 4}
+    system.apply(quickstart(models={"base": engine(pool={"scaling": scaling})}))
+    system.wait_until_ready()
+    system("scale", "deployment/quickstart-base-default", "--replicas=3")
+    wait_for(lambda: system.get("recsys", system.name)["status"]["base"] == "3/3", "three pods")
+    system.patch(recommendation={"size": 5})
+    system.wait_until_ready()
+
+    assert system.get("deployment/quickstart-base-default")["spec"]["replicas"] == 3
+
+
+def test_an_optional_api_that_is_absent_is_a_condition_and_not_a_crash(system: System) -> None:
+    if "podmonitors" in system.kubectl("api-resources"):
+        pytest.skip("this cluster has the Prometheus Operator")
+    system.patch(monitoring={"podMonitor": True})
+    system.wait_until_ready()
+
+    assert "podMonitor" in system.wait_for_reason("Degraded", "MonitoringApiAbsent")
