@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from recsys_gateway.config import RankingMode
 
 from recsys_finetune.commands.samples import samples_folder
 from recsys_finetune.evaluation.protocol import Split
@@ -35,6 +36,14 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Write the lists here, a JSON object a line; with one --model.", dir_okay=False)
     ] = None,
+    mode: Annotated[
+        list[RankingMode] | None,
+        typer.Option(
+            help="How tuned models rank; may be repeated. Default: ToolCall, of a gateway its own.",
+            case_sensitive=False,
+        ),
+    ] = None,
+    modes: Annotated[bool, typer.Option("--modes", help="Tuned models in every mode, side by side.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure models on held-out interactions: leave one out, full ranking, no sampled negatives."""
@@ -43,10 +52,11 @@ def evaluate(
     from recsys_finetune.evaluation.report import as_json as json_of
     from recsys_finetune.evaluation.report import as_table
 
-    if predictions is not None and len(model) > 1:
-        raise typer.BadParameter("write the lists of one --model at a time", param_hint="--predictions")
+    asked = list(RankingMode) if modes else mode or []
+    if predictions is not None and (len(model) > 1 or len(asked) > 1):
+        raise typer.BadParameter("write the lists of one --model in one --mode at a time", param_hint="--predictions")
     with _one_line_errors():
-        evaluation = _evaluate(data, model, split, predictions, Console(stderr=True))
+        evaluation = _evaluate(data, model, asked, split, predictions, Console(stderr=True))
     if as_json:
         sys.stdout.write(json.dumps(json_of(evaluation), indent=2) + "\n")
     else:
@@ -85,9 +95,11 @@ def _one_line_errors() -> Iterator[None]:
     raise typer.Exit(1)
 
 
-def _evaluate(data: str, models: list[str], split: Split, predictions: Path | None, console: Console) -> Evaluation:
+def _evaluate(
+    data: str, models: list[str], modes: list[RankingMode], split: Split, predictions: Path | None, console: Console
+) -> Evaluation:
     from recsys_finetune.evaluation.datasets import DatasetError, load_dataset
-    from recsys_finetune.evaluation.models import find_model
+    from recsys_finetune.evaluation.models import find_models
     from recsys_finetune.evaluation.predictions import write_predictions
     from recsys_finetune.evaluation.report import Evaluation, Row
     from recsys_finetune.evaluation.shelf import make_shelf
@@ -99,7 +111,8 @@ def _evaluate(data: str, models: list[str], split: Split, predictions: Path | No
     cases = dataset.cases(split)
     if not cases:
         raise DatasetError(f"{folder}: nobody has enough interactions to be asked about one of them")
-    found = [find_model(name, dataset, samples / "models" / "tuned.gguf") for name in models]
+    sample = samples / "models" / "tuned.gguf"
+    found = [each for name in models for each in find_models(name, dataset, sample, modes)]
     shelf = make_shelf(dataset, samples / "models" / "embedder")
     rows = []
     for each in found:
@@ -107,7 +120,8 @@ def _evaluate(data: str, models: list[str], split: Split, predictions: Path | No
         with _progress(console, each.name, len(cases)) as advance:
             answers = each.answer(cases, advance)
         seconds = time.monotonic() - started
-        rows.append(Row(each.name, summarise(cases, answers.lists, shelf), answers.failed, seconds, each.note))
+        figures = summarise(cases, answers.lists, shelf)
+        rows.append(Row(each.name, figures, answers.failed, seconds, each.note, each.mode, answers.tokens))
         if predictions is not None:
             write_predictions(predictions, cases, answers.lists)
     return Evaluation(data, split, len(cases), len(dataset.catalogue), dataset.optimum.get(split.value), rows)

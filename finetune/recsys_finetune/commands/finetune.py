@@ -75,8 +75,9 @@ def _show(made: Made, console: Console) -> None:
     from rich.table import Table
 
     table = Table(title=f"The choice before the last of {made.cases} users, full ranking; never trained on")
-    for heading in ("model", "NDCG@10", "hit rate@10"):
+    for heading in ("model", "NDCG@10", "hit rate@10", "tokens a list"):
         table.add_column(heading)
     for name, figures in made.validation.items():
-        table.add_row(name, *(f"{value:.4f}" for value in figures.values()))
+        tokens = f"{figures['tokens']:.0f}" if "tokens" in figures else ""
+        table.add_row(name, f"{figures['ndcg_at_10']:.4f}", f"{figures['hit_rate_at_10']:.4f}", tokens)
     console.print(table)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+from recsys_gateway.config import RankingMode
 
 from recsys_finetune.evaluation.baselines import MarkovChain, Popularity
 from recsys_finetune.evaluation.candidates import CollaborativeCandidates
@@ -37,11 +40,12 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A model that can be asked. ``note`` says what it is where its name does not."""
+    """A model that can be asked. ``note`` says what it is where its name does not, ``mode`` how a tuned one ranks."""
 
     name: str
     answer: Callable[[Sequence[Case], Advance], Answers]
     note: str = ""
+    mode: RankingMode | None = None
 
 
 BASELINES: dict[str, Callable[[Dataset], Ranker]] = {
@@ -51,10 +55,22 @@ BASELINES: dict[str, Callable[[Dataset], Ranker]] = {
 }
 
 
-def find_model(name: str, data: Dataset, sample: Path) -> Evaluated:
+def find_models(name: str, data: Dataset, sample: Path, modes: Sequence[RankingMode]) -> list[Evaluated]:
+    """The model that ``name`` means, once for each of ``modes`` where it is one that ranks in several ways.
+
+    Raises:
+        UnknownModelError, OSError: as ``find_model``.
+    """
+    if name in BASELINES or not modes:
+        return [find_model(name, data, sample)]
+    return [find_model(name, data, sample, mode) for mode in modes]
+
+
+def find_model(name: str, data: Dataset, sample: Path, mode: RankingMode | None = None) -> Evaluated:
     """The model that ``name`` means: a baseline, ``sample``, the URL of a gateway, a folder or file of a tuned model.
 
-    ``sample`` is the file of the sample tuned model.
+    ``sample`` is the file of the sample tuned model. ``mode`` is how a tuned one ranks; None: by ToolCall, and a
+    gateway by the mode that it is configured for.
 
     Raises:
         UnknownModelError: it means none of these.
@@ -64,7 +80,7 @@ def find_model(name: str, data: Dataset, sample: Path) -> Evaluated:
         ranker = BASELINES[name](data)
         return Evaluated(name, lambda cases, advance: _rank_all(ranker, cases, advance), _note(ranker))
     if name.startswith(("http://", "https://")):
-        return Evaluated(name, lambda cases, advance: ask_gateway(name, cases, advance), "a running gateway")
+        return Evaluated(name, partial(ask_gateway, name, mode), "a running gateway", mode)
     path = sample if name == SAMPLE else Path(name)
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
@@ -76,7 +92,7 @@ def find_model(name: str, data: Dataset, sample: Path) -> Evaluated:
         if opened.read(len(GGUF_MAGIC)) != GGUF_MAGIC:
             raise UnknownModelError(f"--model {name}: {file} is no GGUF file, which a tuned model is")
     note = "the sample tuned model of recsys" if name == SAMPLE else ""
-    return Evaluated(name, lambda cases, advance: _run_tuned(file, data, cases, advance), note)
+    return Evaluated(name, partial(_run_tuned, file, data, mode or RankingMode.TOOL_CALL), note, mode)
 
 
 def _candidates(data: Dataset) -> CollaborativeCandidates:
@@ -102,6 +118,6 @@ def _rank_all(ranker: Ranker, cases: Sequence[Case], advance: Advance) -> Answer
     return Answers(lists, failed=0)
 
 
-def _run_tuned(file: Path, data: Dataset, cases: Sequence[Case], advance: Advance) -> Answers:
+def _run_tuned(file: Path, data: Dataset, mode: RankingMode, cases: Sequence[Case], advance: Advance) -> Answers:
     with running_engine(file, slots=SLOTS, threads=os.cpu_count() or 1) as url:
-        return TunedModel(url, SLOTS, data.items, data.users, _candidates(data)).answer(cases, advance)
+        return TunedModel(url, SLOTS, data.items, data.users, _candidates(data), mode).answer(cases, advance)

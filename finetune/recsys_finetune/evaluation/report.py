@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
+from recsys_gateway.config import RankingMode
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from recsys_finetune.evaluation.protocol import Split
 from recsys_finetune.evaluation.summary import Figures
+from recsys_finetune.evaluation.tuned_model import PromptTokens
 
 LABELS = {
     "recall_at_10": "recall@10",
@@ -29,13 +31,26 @@ SHORT_NAME = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model. ``failed`` counts the questions that it did not answer with a list; ``note`` says what it is."""
+    """One model, in one mode where it has several. ``failed`` counts the questions that it did not answer with a list;
+    ``note`` says what it is; ``tokens`` are those of one list, None for what reads no prompt."""
 
     model: str
     figures: Figures
     failed: int
     seconds: float
     note: str = ""
+    mode: RankingMode | None = None
+    tokens: PromptTokens | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} {self.mode.value}" if self.mode else self.model
+
+    @property
+    def share_of_plain(self) -> float | None:
+        """Of the plain prompt's tokens, those of prompt and answer; None where no prompt is read."""
+        told = self.tokens
+        return None if told is None else (told.prompt + told.completion) / told.plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +78,11 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
         models.append(
             {
                 "model": row.model,
+                "mode": row.mode.value if row.mode else None,
                 **row.figures.rounded(),
                 "share_of_optimum": None if share is None else round(share, 4),
+                "tokens": None if row.tokens is None else {k: round(v, 1) for k, v in asdict(row.tokens).items()},
+                "tokens_of_plain_prompt": None if row.share_of_plain is None else round(row.share_of_plain, 4),
                 "failed": row.failed,
                 "seconds": round(row.seconds, 1),
                 "note": row.note,
@@ -86,7 +104,7 @@ def as_table(evaluation: Evaluation) -> Group:
     title = f"{evaluation.data}, {evaluation.split.value}: {evaluation.users} users, {evaluation.items} items"
     table = Table(title=title)
     table.add_column("", no_wrap=True)
-    for name in [row.model for row in evaluation.rows] + (["optimum"] if optimum else []):
+    for name in [row.name for row in evaluation.rows] + (["optimum"] if optimum else []):
         # Names of ours stay whole; the path of a folder or an address may take several lines.
         table.add_column(name, justify="right", overflow="fold", min_width=min(len(name), SHORT_NAME))
     figures = [row.figures.rounded() for row in evaluation.rows]
@@ -98,8 +116,21 @@ def as_table(evaluation: Evaluation) -> Group:
     if optimum:
         shares = [share_of_optimum(row.figures, optimum) or 0.0 for row in evaluation.rows]
         table.add_row("NDCG@10 of the optimum", *(f"{share:.0%}" for share in shares), "100%")
+    if any(row.tokens for row in evaluation.rows):
+        for label, cells in _token_rows(evaluation.rows):
+            table.add_row(label, *cells, *([""] if optimum else []))
     table.add_row("seconds", *(f"{row.seconds:.1f}" for row in evaluation.rows), *([""] if optimum else []))
     return Group(table, *_notes(evaluation))
+
+
+def _token_rows(rows: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
+    """Tokens of one list: what was sent and said, and what the plain prompt would have taken."""
+    told = [row.tokens for row in rows]
+    yield "tokens, prompt", ["" if each is None else f"{each.prompt:.0f}" for each in told]
+    yield "tokens, answer", ["" if each is None else f"{each.completion:.0f}" for each in told]
+    yield "tokens, plain prompt", ["" if each is None else f"{each.plain:.0f}" for each in told]
+    shares = [row.share_of_plain for row in rows]
+    yield "of the plain prompt", ["" if share is None else f"{share:.1%}" for share in shares]
 
 
 def _notes(evaluation: Evaluation) -> list[Text]:
@@ -109,5 +140,5 @@ def _notes(evaluation: Evaluation) -> list[Text]:
         parts = [row.note] if row.note else []
         if row.failed:
             parts.append(f"{row.failed} of {evaluation.users} questions without a list: order of retrieval instead")
-        lines += [Text(f"{row.model}: {'; '.join(parts)}")] if parts else []
+        lines += [Text(f"{row.name}: {'; '.join(parts)}")] if parts else []
     return lines

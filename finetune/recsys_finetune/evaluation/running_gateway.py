@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import aiohttp
-from recsys_gateway.recommend.stages import Stage
+from recsys_gateway.config import RankingMode
+from recsys_gateway.recommend.stages import Stage, Usage
 
 from recsys_finetune.evaluation.protocol import Case
 from recsys_finetune.evaluation.summary import DEPTH
-from recsys_finetune.evaluation.tuned_model import Answers
+from recsys_finetune.evaluation.tuned_model import Answered, Answers, mean_tokens
 
 CONCURRENT = 4
 TIMEOUT_SECONDS = 60
@@ -23,7 +24,7 @@ class GatewayRefusedError(RuntimeError):
     """The gateway cannot be asked; the message says what it answered."""
 
 
-def ask_gateway(url: str, cases: Sequence[Case], advance: Callable[[], None]) -> Answers:
+def ask_gateway(url: str, mode: RankingMode | None, cases: Sequence[Case], advance: Callable[[], None]) -> Answers:
     """The gateway's list for each case, given the history before the target; seen items are left out of it.
 
     An answer that the tuned model had no part in counts as failed.
@@ -31,30 +32,31 @@ def ask_gateway(url: str, cases: Sequence[Case], advance: Callable[[], None]) ->
     Raises:
         GatewayRefusedError: it cannot be reached, or answers with an error.
     """
-    return asyncio.run(_ask_all(f"{url.rstrip('/')}/v1/recommendations", cases, advance))
+    return asyncio.run(_ask_all(f"{url.rstrip('/')}/v1/recommendations", cases, advance, mode))
 
 
-async def _ask_all(route: str, cases: Sequence[Case], advance: Callable[[], None]) -> Answers:
+async def _ask_all(route: str, cases: Sequence[Case], advance: Callable[[], None], mode: RankingMode | None) -> Answers:
     free = asyncio.Semaphore(CONCURRENT)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
 
-        async def one(case: Case) -> tuple[list[str], bool]:
+        async def one(case: Case) -> Answered:
             async with free:
-                answer = await _ask(session, route, case)
+                answer = await _ask(session, route, case, mode)
             advance()
             return answer
 
         answers = await asyncio.gather(*map(one, cases))
-    return Answers([items for items, _ in answers], sum(not ranked for _, ranked in answers))
+    return Answers([each.items for each in answers], sum(not each.said for each in answers), mean_tokens(answers))
 
 
-async def _ask(session: aiohttp.ClientSession, route: str, case: Case) -> tuple[list[str], bool]:
+async def _ask(session: aiohttp.ClientSession, route: str, case: Case, mode: RankingMode | None) -> Answered:
     body = {
         "query": "",
         "user_id": case.user,
         "history": case.history[-LONGEST_HISTORY:],
         "k": DEPTH,
+        **({"mode": mode.value} if mode else {}),
         "narrate": False,
         "exclude_seen": True,
     }
@@ -69,6 +71,9 @@ async def _ask(session: aiohttp.ClientSession, route: str, case: Case) -> tuple[
     try:
         degraded = any(each["stage"] == Stage.RANK for each in answer["degraded"])
         items = [str(item["id"]) for item in answer["items"]]
+        told = answer["tokens"]["by_stage"][Stage.RANK]
+        usage, plain = Usage(int(told["prompt"]), int(told["completion"])), answer["tokens"]["plain_prompt"]
     except (KeyError, TypeError):
         raise GatewayRefusedError(f"{route}: the answer is not that of a recsys gateway") from None
-    return [item for item in items if item not in case.history], not degraded
+    listed = [item for item in items if item not in case.history]
+    return Answered(listed, usage, plain, said=not degraded)

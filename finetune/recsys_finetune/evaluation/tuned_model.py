@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from recsys_gateway.catalog.records import Item, User
 from recsys_gateway.config import EngineType, Pool, RankingMode, Recommendation, Role, ServedModel
-from recsys_gateway.recommend.prompt import RankPromptBuilder
-from recsys_gateway.recommend.rank import RankFailed, ToolCall
-from recsys_gateway.recommend.stages import Candidate, Keywords, Query, Retrieval, Sampling
+from recsys_gateway.recommend.modes import RANKERS, prompt_builder
+from recsys_gateway.recommend.rank import Ranker, RankFailed
+from recsys_gateway.recommend.stages import Candidate, Keywords, Query, Retrieval, Sampling, Usage
 from recsys_gateway.serving.engine_calls import Timeouts, new_session
 from recsys_gateway.serving.token_counts import TokenCounts
 from recsys_gateway.serving.upstream import Upstream
@@ -25,22 +26,46 @@ NO_KEYWORDS = Keywords(terms=(), language="en")
 
 
 @dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """Tokens of one list, by the engine's own counts: ranking prompt, answer, and the plain prompt."""
+
+    prompt: float
+    completion: float
+    plain: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
-    """A list for each case, best first. ``failed`` counts the cases where the model gave none."""
+    """A list for each case, best first. ``failed`` counts the cases where the model gave none.
+
+    ``tokens``: the means over the cases that it answered; None for what reads no prompt, or does not tell.
+    """
 
     lists: list[list[str]]
     failed: int
+    tokens: PromptTokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One case: the list, what it took (``plain`` None: not told), and whether the model said one."""
+
+    items: list[str]
+    usage: Usage
+    plain: int | None
+    said: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TunedModel:
-    """An engine at ``url`` with ``slots`` sequences at once, and what its prompts are written from."""
+    """An engine at ``url`` with ``slots`` sequences at once, what its prompts are written from, and how it ranks."""
 
     url: str
     slots: int
     items: Mapping[str, Item]
     users: Mapping[str, User]
     candidates: CollaborativeCandidates
+    mode: RankingMode = RankingMode.TOOL_CALL
 
     def answer(self, cases: Sequence[Case], advance: Callable[[], None]) -> Answers:
         """Ask about every case, ``slots`` at a time; ``advance`` is called after each.
@@ -56,45 +81,58 @@ class TunedModel:
         free = asyncio.Semaphore(self.slots)
         async with new_session() as session:
             upstream = Upstream.to(served, session, PATIENT)
-            ranker, counts = ToolCall(upstream), TokenCounts(upstream)
+            ranker, counts = RANKERS[self.mode](upstream), TokenCounts(upstream)
 
-            async def one(case: Case) -> tuple[list[str], bool]:
+            async def one(case: Case) -> Answered:
                 async with free:
                     answer = await self._ask(case, ranker, counts)
                 advance()
                 return answer
 
             answers = await asyncio.gather(*map(one, cases))
-        return Answers([items for items, _ in answers], sum(not said for _, said in answers))
+        return Answers([each.items for each in answers], sum(not each.said for each in answers), mean_tokens(answers))
 
-    async def _ask(self, case: Case, ranker: ToolCall, counts: TokenCounts) -> tuple[list[str], bool]:
-        """The model's list, then what is left of the candidates; and whether the model said one."""
+    async def _ask(self, case: Case, ranker: Ranker, counts: TokenCounts) -> Answered:
+        """The model's list, then what is left of the candidates."""
         found = self.candidates.retrieve(case.history, SETTINGS.candidates)
         retrieval = Retrieval(
             candidates=tuple(Candidate(self.items[item], 1.0 / place, {}) for place, item in enumerate(found, 1)),
             user=self.users.get(case.user),
             history=tuple(self.items[item] for item in case.history),
+            seen=frozenset(case.history),
         )
-        query = _query(case)
-        builder = RankPromptBuilder(
-            query, NO_KEYWORDS, retrieval, SETTINGS.candidates, SETTINGS.history_length, SETTINGS.prompt_tokens
-        )
+        query = _query(case, self.mode)
+        builder = prompt_builder(query, NO_KEYWORDS, retrieval, SETTINGS)
         tokens = await counts.of(builder.pieces())
+        prompt = builder.build(tokens.__getitem__)
         try:
-            ranking = await ranker.rank(builder.build(tokens.__getitem__), query)
+            ranking = await ranker.rank(prompt, query)
         except RankFailed:
-            return found, False
+            return Answered(found, Usage(), None, said=False)
+        plain = await counts.of(message.content for message in prompt.plain)
         said = [scored.item_id for scored in ranking.items]
-        return list(dict.fromkeys([*said, *found])), True
+        return Answered(list(dict.fromkeys([*said, *found])), ranking.usage, sum(plain.values()), said=True)
 
 
-def _query(case: Case) -> Query:
+def mean_tokens(answers: Sequence[Answered]) -> PromptTokens | None:
+    """What a list took in the mean, over those that the model said."""
+    told = [(each.usage, each.plain) for each in answers if each.said and each.plain is not None]
+    if not told:
+        return None
+    return PromptTokens(
+        prompt=fmean(usage.prompt for usage, _ in told),
+        completion=fmean(usage.completion for usage, _ in told),
+        plain=fmean(plain for _, plain in told),
+    )
+
+
+def _query(case: Case, mode: RankingMode) -> Query:
     """A request without words: what comes next for this customer?"""
     return Query(
         text="",
         user_id=case.user,
         size=SETTINGS.size,
-        mode=RankingMode.TOOL_CALL,
+        mode=mode,
         sampling=Sampling(),
         mmr_lambda=1.0,
         target_ild=None,

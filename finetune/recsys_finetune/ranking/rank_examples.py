@@ -14,10 +14,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from recsys_gateway.catalog.records import Item, User
-from recsys_gateway.config import RankingMode
+from recsys_gateway.config import RankingMode, Recommendation
 from recsys_gateway.recommend.keywords import extract
+from recsys_gateway.recommend.letter_prompt import LETTERS, lettered, shuffled_orders
+from recsys_gateway.recommend.modes import prompt_builder
 from recsys_gateway.recommend.prompt import RankPromptBuilder, TokenCounter, item_token
-from recsys_gateway.recommend.stages import Candidate, Query, Retrieval, Sampling
+from recsys_gateway.recommend.stages import Candidate, Query, RankPrompt, Retrieval, Sampling
 from tokenizers import Tokenizer
 
 from recsys_finetune.language_model.tokenizer import BOS, EOS, Example, chat_example, token_id
@@ -45,15 +47,21 @@ class RankExample:
 
 
 def rank_prompt_builder(
-    user: User | None, history: Sequence[Item], request: str, candidates: Sequence[Item], budget: int
+    user: User | None,
+    history: Sequence[Item],
+    request: str,
+    candidates: Sequence[Item],
+    budget: int,
+    mode: RankingMode = RankingMode.TOOL_CALL,
+    seed: int = 0,
 ) -> RankPromptBuilder:
     """What the gateway would ask the tuned model here, at temperature 0, within ``budget`` tokens."""
     query = Query(
         text=request,
         user_id=user.id if user else None,
         size=LIST_LENGTH,
-        mode=RankingMode.TOOL_CALL,
-        sampling=Sampling(),
+        mode=mode,
+        sampling=Sampling(seed=seed),
         mmr_lambda=1.0,
         target_ild=None,
         language=None,
@@ -63,7 +71,10 @@ def rank_prompt_builder(
     retrieval = Retrieval(
         candidates=tuple(Candidate(item, 1.0, {}) for item in candidates), user=user, history=tuple(history)
     )
-    return RankPromptBuilder(query, extract(request), retrieval, len(candidates), max(1, len(history)), budget)
+    settings = Recommendation.model_construct(
+        candidates=len(candidates), history_length=max(1, len(history)), prompt_tokens=budget
+    )
+    return prompt_builder(query, extract(request), retrieval, settings)
 
 
 def answer(tokens: Sequence[str]) -> str:
@@ -78,7 +89,10 @@ def bare(item: Item) -> Item:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExampleWriter:
-    """Writes the examples of one catalogue. ``token_ids`` maps the row of an item to the id of its token."""
+    """Writes the examples of one catalogue. ``token_ids`` maps the row of an item to the id of its token.
+
+    ``letters`` are the ids of what stands before the candidates of Verbalizer; the first of each is the letter's own.
+    """
 
     tokenizer: Tokenizer
     items: tuple[Item, ...]
@@ -86,6 +100,7 @@ class ExampleWriter:
     users: Mapping[str, User]
     token_ids: NDArray[np.int64]
     marks: tuple[int, int, int, int]
+    letters: tuple[tuple[int, ...], ...]
     count: TokenCounter
 
     @classmethod
@@ -95,15 +110,12 @@ class ExampleWriter:
             token_id(tokenizer, mark) for mark in (BOS, "<|user|>", "<|assistant|>", EOS)
         )
         marks = (begin, candidates, answer_begins, end)
-        return cls(tokenizer, items, tuple(map(bare, items)), users, ids, marks, token_counter(tokenizer))
+        letters = tuple(tuple(tokenizer.encode(lettered(each, ""), add_special_tokens=False).ids) for each in LETTERS)
+        return cls(tokenizer, items, tuple(map(bare, items)), users, ids, marks, letters, token_counter(tokenizer))
 
     def write(self, situation: Situation, order: Sequence[int], budget: int, *, with_texts: bool) -> RankExample:
         """The example whose answer lists the candidates in ``order`` (places, best first)."""
-        items = self.items if with_texts else self.bare_items
-        user = self.users.get(situation.user) if situation.user else None
-        shown = [items[row] for row in situation.candidates]
-        history = [items[row] for row in situation.history]
-        prompt = rank_prompt_builder(user, history, situation.request, shown, budget).build(self.count)
+        shown, prompt = self._prompt(situation, budget, RankingMode.TOOL_CALL, with_texts=with_texts)
         places = [place for place in order if place < len(prompt.tokens)][:LIST_LENGTH]
         text = answer([item_token(shown[place].id) for place in places])
         example = chat_example(self.tokenizer, prompt.messages, text)
@@ -117,6 +129,61 @@ class ExampleWriter:
         prompt = (begin, *history.tolist(), candidates_begin, *candidates.tolist(), answer_begins)
         example = Example((*prompt, *candidates[places].tolist(), end), len(prompt))
         return self._with_choices(example, situation, places, len(candidates))
+
+    def write_letter(self, situation: Situation, budget: int, seed: int, *, with_texts: bool) -> RankExample:
+        """The example of Verbalizer; ``seed`` shuffles the candidates. The letters of the best follow the first one."""
+        shown, prompt = self._prompt(situation, budget, RankingMode.VERBALIZER, with_texts=with_texts, seed=seed)
+        places = {item.id: place for place, item in enumerate(shown)}
+        weights = situation.unplaced[[places[item] for item in prompt.tokens.values()]]
+        return self._listed(self._prompt_ids(prompt), self._letter_ids(len(weights)), weights)
+
+    def write_compact_letter(self, situation: Situation, seed: int) -> RankExample:
+        """The same without any text: item tokens of the history, and of the candidates with their letters."""
+        begin, candidates_begin, answer_begins, _ = self.marks
+        order = shuffled_orders(len(situation.candidates), 1, seed)[0]
+        prompt = [begin, *self.token_ids[situation.history].tolist(), candidates_begin]
+        for mark, row in zip(self.letters, situation.candidates[order], strict=False):
+            prompt += [*mark, int(self.token_ids[row])]
+        return self._listed([*prompt, answer_begins], self._letter_ids(len(order)), situation.unplaced[order])
+
+    def write_item(self, situation: Situation, budget: int) -> RankExample:
+        """The example of ItemTokens: any item of the catalogue may come next; the likeliest follow the first one."""
+        _, prompt = self._prompt(situation, budget, RankingMode.ITEM_TOKENS, with_texts=False)
+        return self._listed(self._prompt_ids(prompt), self.token_ids, situation.of_all)
+
+    def _prompt_ids(self, prompt: RankPrompt) -> list[int]:
+        example = chat_example(self.tokenizer, prompt.messages, "")
+        return list(example.ids[: example.prompt_length])
+
+    def _letter_ids(self, count: int) -> NDArray[np.int64]:
+        return np.array([mark[0] for mark in self.letters[:count]], dtype=np.int64)
+
+    def _listed(self, prompt: list[int], tokens: NDArray[np.int64], weights: NDArray[np.float64]) -> RankExample:
+        """After ``prompt`` the likeliest of ``tokens``, best first; what was said has no chance any more.
+
+        Only the first one is asked for when the model serves. The others give an example ten times as much to learn.
+        """
+        said = np.argsort(-weights, kind="stable")[: min(LIST_LENGTH, np.count_nonzero(weights))]
+        left, choices = weights.astype(np.float64), []
+        for number, place in enumerate(said):
+            choices.append(Choice(len(prompt) + number, tokens, (left / left.sum()).astype(np.float32)))
+            left = left.copy()
+            left[place] = 0.0
+            if not left.any():
+                break
+        answer = tokens[said[: len(choices)]].tolist()
+        return RankExample((*prompt, *answer, self.marks[3]), len(prompt), tuple(choices))
+
+    def _prompt(
+        self, situation: Situation, budget: int, mode: RankingMode, *, with_texts: bool, seed: int = 0
+    ) -> tuple[list[Item], RankPrompt]:
+        """The candidates in their order, and what the gateway would write."""
+        items = self.items if with_texts else self.bare_items
+        user = self.users.get(situation.user) if situation.user else None
+        shown = [items[row] for row in situation.candidates]
+        history = [items[row] for row in situation.history]
+        builder = rank_prompt_builder(user, history, situation.request, shown, budget, mode, seed)
+        return shown, builder.build(self.count)
 
     def _with_choices(self, example: Example, situation: Situation, places: Sequence[int], shown: int) -> RankExample:
         """What was said already has no chance any more: so the model learns not to say it twice."""

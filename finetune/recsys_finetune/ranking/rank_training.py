@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from recsys_gateway.config import RankingMode
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,6 +20,9 @@ from recsys_finetune.ranking.situations import Situation, SituationSampler, pref
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
+MODES = (RankingMode.TOOL_CALL, RankingMode.VERBALIZER, RankingMode.ITEM_TOKENS)
+MODE_SHARES = (0.5, 0.25, 0.25)
+"""Of the examples; those of ItemTokens are so short that they take a tenth of the time."""
 SYNTAX_WEIGHT = 0.1
 FREE_WEIGHT = 0.2
 CHUNK = 256
@@ -89,7 +93,7 @@ def rank_batches(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExampleSource:
-    """Draws situations and writes them: as item tokens alone, as bare prompts, as whole ones."""
+    """Draws situations and writes them: as item tokens alone, as bare prompts, as whole ones; for a mode each."""
 
     sampler: SituationSampler
     writer: ExampleWriter
@@ -98,15 +102,35 @@ class ExampleSource:
 
     def compact(self) -> RankExample:
         situation, order = self._draw(request=False)
-        return self.writer.write_compact(situation, order)
+        match self._mode():
+            case RankingMode.TOOL_CALL:
+                return self.writer.write_compact(situation, order)
+            case RankingMode.VERBALIZER:
+                return self.writer.write_compact_letter(situation, self._seed())
+            case RankingMode.ITEM_TOKENS:
+                return self.writer.write_item(situation, max(self.budgets))
 
     def bare(self) -> RankExample:
-        situation, order = self._draw(request=True)
-        return self.writer.write(situation, order, max(self.budgets), with_texts=False)
+        return self._prompted(max(self.budgets), with_texts=False)
 
     def whole(self) -> RankExample:
+        return self._prompted(int(self.rng.choice(self.budgets)), with_texts=True)
+
+    def _prompted(self, budget: int, *, with_texts: bool) -> RankExample:
         situation, order = self._draw(request=True)
-        return self.writer.write(situation, order, int(self.rng.choice(self.budgets)), with_texts=True)
+        match self._mode():
+            case RankingMode.TOOL_CALL:
+                return self.writer.write(situation, order, budget, with_texts=with_texts)
+            case RankingMode.VERBALIZER:
+                return self.writer.write_letter(situation, budget, self._seed(), with_texts=with_texts)
+            case RankingMode.ITEM_TOKENS:
+                return self.writer.write_item(situation, budget)
+
+    def _mode(self) -> RankingMode:
+        return MODES[int(self.rng.choice(len(MODES), p=MODE_SHARES))]
+
+    def _seed(self) -> int:
+        return int(self.rng.integers(2**31))
 
     def _draw(self, *, request: bool) -> tuple[Situation, Sequence[int]]:
         situation = self.sampler.draw(self.rng, request=request)

@@ -9,8 +9,9 @@ from statistics import fmean
 
 import numpy as np
 from recsys_gateway.catalog.records import Item
-from recsys_gateway.config import EngineType, Pool, Role, ServedModel
-from recsys_gateway.recommend.rank import RankFailed, ToolCall
+from recsys_gateway.config import EngineType, Pool, RankingMode, Role, ServedModel
+from recsys_gateway.recommend.modes import RANKERS
+from recsys_gateway.recommend.rank import RankFailed
 from recsys_gateway.serving.engine_calls import new_session
 from recsys_gateway.serving.token_counts import TokenCounts
 from recsys_gateway.serving.upstream import Upstream
@@ -42,7 +43,7 @@ def draw_trial(items: Sequence[Item], phrasing: Phrasing, rng: np.random.Generat
     return Trial(wish, tuple(chosen[place] for place in rng.permutation(len(chosen))))
 
 
-def request_figures(url: str, items: Sequence[Item], trials: int, seed: int) -> dict[str, float]:
+def request_figures(url: str, items: Sequence[Item], mode: RankingMode, trials: int, seed: int) -> dict[str, float]:
     """Shares of the first three that are of the kind asked for, and that satisfy the whole wish; as a chance order
     would have it beside; and the share of answers that are lists without doubles.
 
@@ -53,7 +54,7 @@ def request_figures(url: str, items: Sequence[Item], trials: int, seed: int) -> 
     """
     rng = np.random.default_rng(seed)
     drawn = [draw_trial(items, Phrasing.HELD_OUT, rng) for _ in range(trials)]
-    lists = asyncio.run(_ask_all(url, drawn))
+    lists = asyncio.run(_ask_all(url, mode, drawn))
     by_id = {item.id: item for item in items}
     of_kind, satisfied, chance = [], [], []
     for trial, listed in zip(drawn, lists, strict=True):
@@ -75,16 +76,16 @@ def _of_kind(item: Item, wish: Wish) -> bool:
     return item.attributes.get("kind") in wish.kinds
 
 
-async def _ask_all(url: str, trials: Sequence[Trial]) -> list[list[str]]:
+async def _ask_all(url: str, mode: RankingMode, trials: Sequence[Trial]) -> list[list[str]]:
     """The list of each trial, empty where the model gave none; customers without a history ask."""
     pool = Pool.model_validate({"name": "measured", "slots": 1, "endpoints": [{"url": url}]})
     served = ServedModel(name="measured", role=Role.TUNED, engine=EngineType.LLAMA_CPP, pools=(pool,))
     lists: list[list[str]] = []
     async with new_session() as session:
         upstream = Upstream.to(served, session, PATIENT)
-        ranker, counts = ToolCall(upstream), TokenCounts(upstream)
-        for trial in trials:
-            builder = rank_prompt_builder(None, (), trial.wish.text, trial.candidates, BUDGET)
+        ranker, counts = RANKERS[mode](upstream), TokenCounts(upstream)
+        for number, trial in enumerate(trials):
+            builder = rank_prompt_builder(None, (), trial.wish.text, trial.candidates, BUDGET, mode, seed=number)
             tokens = await counts.of(builder.pieces())
             try:
                 ranking = await ranker.rank(builder.build(tokens.__getitem__), builder.query)

@@ -46,13 +46,19 @@ class Mix:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Situation:
-    """``candidates`` are rows of items in the order shown, ``likelihood`` their chances (same order, sum one)."""
+    """``candidates`` are rows of items in the order shown, ``likelihood`` their chances (same order, sum one).
+
+    ``unplaced`` is the likelihood for whom the order tells nothing; ``of_all`` the chances of every item of the
+    catalogue, by row, where the order tells something of those that are shown. Both sum to one.
+    """
 
     user: str | None
     history: Rows
     request: str
     candidates: Rows
     likelihood: NDArray[np.float64]
+    unplaced: NDArray[np.float64]
+    of_all: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,16 +107,29 @@ class SituationSampler:
             text, shown = "", self._retrieved(history, self._count(rng))
         else:
             text, shown = "", self._drawn(chances, history, self._count(rng), rng)
+        trust = np.ones(len(chances))
         if ordered:
-            likelihood = chances[shown] * (2.0 + np.arange(len(shown))) ** -mix.trust
+            trust[:] = (2.0 + len(shown)) ** -mix.trust
+            trust[shown] = (2.0 + np.arange(len(shown))) ** -mix.trust
         else:
             shown = rng.permutation(shown)
-            likelihood = chances[shown]
-        likelihood = likelihood / likelihood.sum()
-        if taken in shown:
-            likelihood = (1 - mix.fact) * likelihood + mix.fact * (shown == taken)
-        sharpened = likelihood**mix.sharpness
-        return Situation(user, history, text, shown, sharpened / sharpened.sum())
+        return Situation(
+            user,
+            history,
+            text,
+            shown,
+            likelihood=self._target((chances * trust)[shown], shown == taken),
+            unplaced=self._target(chances[shown], shown == taken),
+            of_all=self._target(chances * trust, np.arange(len(chances)) == taken),
+        )
+
+    def _target(self, chances: NDArray[np.float64], taken: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """What is to be learnt: the chances, with what was really taken lifted, and sharpened; they sum to one."""
+        likelihood = chances / chances.sum()
+        if taken.any():
+            likelihood = (1 - self.mix.fact) * likelihood + self.mix.fact * taken
+        sharpened = likelihood**self.mix.sharpness
+        return np.asarray(sharpened / sharpened.sum())
 
     def _count(self, rng: np.random.Generator) -> int:
         mix = self.mix

@@ -1,22 +1,25 @@
-"""Makes the tuned model of one catalogue: tokenizer, network, four stages of training.
+"""Makes the tuned model of one catalogue: tokenizer, network, four stages of training. One model for all three modes.
 
 1. sequences: item tokens alone, the teacher's chances at every place: where the items' vectors come from;
 2. lists: history, candidates and list as item tokens alone: how to choose among candidates, and none twice;
-3. bare prompts: the gateway's prompt with item tokens and the request, but without the texts of items;
+3. bare prompts: the gateway's prompts with item tokens and the request, but without the texts of items;
 4. whole prompts: with titles and details, within the budgets that the gateway may have.
+
+From the second on each example is one of ToolCall, Verbalizer or ItemTokens; the system message tells which.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from recsys_gateway.catalog.records import Item
+from recsys_gateway.config import RankingMode
 from recsys_gateway.recommend.prompt import detailed_line, item_token
 from rich.console import Console
 from tokenizers import Tokenizer
@@ -51,12 +54,13 @@ TITLES = ("1/4 sequences", "2/4 lists", "3/4 bare prompts", "4/4 whole prompts")
 
 @dataclass(frozen=True, slots=True)
 class TunedPlan:
-    """``minutes`` for all the training; ``shares`` of it for the four stages. ``threads`` of torch."""
+    """``minutes`` for all the training, by ``clock``; ``shares`` of it for the four stages. ``threads`` of torch."""
 
     minutes: float
     threads: int
     seed: int
-    shares: tuple[float, float, float, float] = (0.05, 0.3, 0.2, 0.45)
+    clock: Callable[[], float] = time.monotonic
+    shares: tuple[float, float, float, float] = (0.06, 0.34, 0.2, 0.4)
     rates: tuple[float, float, float, float] = (3e-3, 2.5e-3, 2e-3, 1.5e-3)
     vocabulary: int = 2048
     size: LlamaSize = SIZE
@@ -100,7 +104,7 @@ def train_tuned_model(
             sequence_batches(sampler, writer, token_id(tokenizer, BOS), SEQUENCES, rng),
             lambda network, batch: sequence_loss(network, batch, items, plan.dropout),
             schedules[0],
-            clock=time.monotonic,
+            clock=plan.clock,
             console=console,
             title=TITLES[0],
         )
@@ -113,7 +117,7 @@ def train_tuned_model(
                 rank_batches(draw, padding, batch_tokens, random.Random(plan.seed)),
                 lambda network, batch: rank_loss(network, batch, plan.dropout),
                 schedule,
-                clock=time.monotonic,
+                clock=plan.clock,
                 console=console,
                 title=title,
             )
@@ -136,5 +140,7 @@ def _corpus(catalogue: TrainingCatalogue, requests: RequestWriter, rng: np.rando
         yield f"Request: {requests(row, rng).text}\n"
     for number, user in enumerate(catalogue.users.values()):
         sample: list[Item] = list(catalogue.items[number % len(catalogue.items) :][:3])
-        yield render_chat(rank_prompt_builder(user, sample, "", sample, ENDLESS).build(len).messages)
+        for mode in RankingMode:
+            builder = rank_prompt_builder(user, sample, "", sample, ENDLESS, mode)
+            yield render_chat(builder.build(len, exact=False).messages)
         yield answer([item_token(item.id) for item in sample])

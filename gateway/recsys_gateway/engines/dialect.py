@@ -34,6 +34,14 @@ class ChatCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceCall:
+    """What the first token of an answer may be: its ``alternatives`` most likely ones with their log-probabilities."""
+
+    messages: Sequence[tuple[str, str]]
+    alternatives: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizeRoute:
     """Where an engine counts tokens, and how many texts one call may hold."""
 
@@ -103,6 +111,15 @@ def openai_chat_body(model: str, call: ChatCall, *, stream: bool) -> dict[str, o
         "stream_options": {"include_usage": True} if stream else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def choice_body(dialect: Dialect, model: str, call: ChoiceCall) -> dict[str, object]:
+    """The body of ``POST /v1/chat/completions`` that asks for one token and its alternatives: OpenAI's two fields.
+
+    At temperature 0, since some engines tell the log-probabilities after the temperature has been applied.
+    """
+    body = dialect.chat_body(model, ChatCall(call.messages, max_tokens=1, temperature=0.0), stream=False)
+    return {**body, "logprobs": True, "top_logprobs": call.alternatives}
 
 
 def with_model(body: Json, name: str) -> dict[str, object] | None:

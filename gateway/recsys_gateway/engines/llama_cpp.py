@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from recsys_gateway.config import EngineType
-from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.capabilities import Capabilities, LogProbabilities
 from recsys_gateway.engines.dialect import ChatCall, Json, TokenizeRoute, openai_chat_body
 from recsys_gateway.engines.load_metrics import LoadMetrics
 
@@ -33,7 +33,7 @@ class LlamaCpp:
     capabilities = Capabilities(
         structured_output="`response_format` `json_schema`, or `json_object` with `schema`",
         tools=True,
-        log_probabilities=100,
+        log_probabilities=LogProbabilities(None),
         adapters="`lora: [{id, scale}]` with every call (`recsys up` runs one process a model)",
         slots_flag="`--parallel`",
         overload="503 while it loads; it queues without bound",

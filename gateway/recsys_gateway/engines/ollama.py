@@ -1,11 +1,11 @@
-"""Ollama, by its OpenAI routes (docs/openai.md, version 0.12). It shows no metrics: own counts are all there is."""
+"""Ollama, by its OpenAI routes (docs/openai.md, version 0.33). It shows no metrics: own counts are all there is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from recsys_gateway.config import EngineType
-from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.capabilities import Capabilities, LogProbabilities
 from recsys_gateway.engines.dialect import (
     ChatCall,
     Json,
@@ -29,7 +29,7 @@ class Ollama:
     capabilities = Capabilities(
         structured_output="`response_format` `json_schema`",
         tools=True,
-        log_probabilities=0,
+        log_probabilities=LogProbabilities(20),
         adapters="a model of its own (`ADAPTER` in its Modelfile)",
         slots_flag="`OLLAMA_NUM_PARALLEL`",
         overload="503 beyond `OLLAMA_MAX_QUEUE`",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recsys_gateway.config import EngineType
-from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.capabilities import Capabilities, LogProbabilities
 from recsys_gateway.engines.dialect import (
     ChatCall,
     Json,
@@ -29,7 +29,7 @@ class OpenAI:
     capabilities = Capabilities(
         structured_output="`response_format` `json_schema`",
         tools=True,
-        log_probabilities=20,
+        log_probabilities=LogProbabilities(20),
         adapters="a model's name",
         slots_flag="none: learnt from what is refused",
         overload="429 or 503",

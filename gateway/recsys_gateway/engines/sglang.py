@@ -1,17 +1,20 @@
-"""SGLang's OpenAI server. Its series: python/sglang/srt/metrics/collector.py of version 0.5 (--enable-metrics)."""
+"""SGLang's OpenAI server, version 0.5.
+
+Its series: python/sglang/srt/metrics/collector.py (--enable-metrics); its tokenizer, which takes several texts a call:
+python/sglang/srt/entrypoints/openai/serving_tokenize.py; log-probabilities, which have no bound: serving_chat.py there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from recsys_gateway.config import EngineType
-from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.capabilities import Capabilities, LogProbabilities
 from recsys_gateway.engines.dialect import (
     ChatCall,
     Json,
     TokenizeRoute,
     json_schema_format,
-    no_tokenizer,
     openai_chat_body,
     with_model,
 )
@@ -30,11 +33,11 @@ class SGLang:
         running=("sglang:num_running_reqs",),
         kv_share=("sglang:token_usage",),
     )
-    tokenize: TokenizeRoute | None = None
+    tokenize: TokenizeRoute | None = TokenizeRoute("/tokenize", texts_per_call=128)
     capabilities = Capabilities(
         structured_output="`response_format` `json_schema`",
         tools=True,
-        log_probabilities=20,
+        log_probabilities=LogProbabilities(None),
         adapters="`model: MODEL:ADAPTER` (`--lora-paths`)",
         slots_flag="`--max-running-requests`",
         overload="503 beyond `--max-queued-requests`",
@@ -52,10 +55,14 @@ class SGLang:
         return with_model(body, name)
 
     def tokenize_body(self, texts: Sequence[str]) -> dict[str, object]:
-        raise no_tokenizer(self.engine)
+        return {"prompt": list(texts), "add_special_tokens": False}
 
     def token_counts(self, answer: object, texts: int) -> list[int]:
-        raise no_tokenizer(self.engine)
+        match answer:
+            case {"count": [*counts]} if len(counts) == texts and all(isinstance(each, int) for each in counts):
+                return [int(each) for each in counts]
+            case _:
+                raise ValueError("/tokenize of SGLang answers {count: [...]} with one number a text")
 
     def overloaded(self, status: int, body: str) -> bool:
         return status in {429, 503}

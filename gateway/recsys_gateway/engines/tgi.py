@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recsys_gateway.config import EngineType
-from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.capabilities import Capabilities, LogProbabilities
 from recsys_gateway.engines.dialect import ChatCall, Json, TokenizeRoute, openai_chat_body
 from recsys_gateway.engines.load_metrics import LoadMetrics
 from recsys_gateway.engines.tgi_requests import BASE_MODEL, tgi_request
@@ -32,7 +32,7 @@ class Tgi:
     capabilities = Capabilities(
         structured_output="`response_format` `{type: json_object, value: SCHEMA}`, with top-level `properties`",
         tools=True,
-        log_probabilities=5,
+        log_probabilities=LogProbabilities(5, "--max-top-n-tokens"),
         adapters="`model: ADAPTER` (`--lora-adapters`)",
         slots_flag="`--max-batch-size`",
         overload="429 `overloaded`; in a stream 200 and an error event",

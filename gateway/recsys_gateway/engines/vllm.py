@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recsys_gateway.config import EngineType
-from recsys_gateway.engines.capabilities import Capabilities
+from recsys_gateway.engines.capabilities import Capabilities, LogProbabilities
 from recsys_gateway.engines.dialect import (
     ChatCall,
     Json,
@@ -34,7 +34,7 @@ class Vllm:
     capabilities = Capabilities(
         structured_output="`response_format` `json_schema`",
         tools=True,
-        log_probabilities=20,
+        log_probabilities=LogProbabilities(20, "--max-logprobs"),
         adapters="`model: ADAPTER` (`--lora-modules`)",
         slots_flag="`--max-num-seqs`",
         overload="503 where its queue is bounded; else it queues",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recsys_gateway.recommend.degradation import Degradation
+from recsys_gateway.recommend.journey import Journey
 from recsys_gateway.recommend.stages import Ild, Keywords, Rejection, Stage, Usage, VerifiedItem
 
 
@@ -44,7 +45,10 @@ class Explanation:
     known_user: bool
     history: int
     left_out_of_prompt: int
+    without_token: int
     personal: bool
+    not_pinned: Mapping[str, str] = field(default_factory=dict)
+    journeys: tuple[Journey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

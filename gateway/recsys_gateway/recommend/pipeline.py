@@ -7,11 +7,12 @@ retrieval stands, without the base model a template speaks, without the store po
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from recsys_gateway.catalog.rows import StoredItem
 from recsys_gateway.catalog.store import StoreRefused, StoreUnavailable
 from recsys_gateway.config import Recommendation
 from recsys_gateway.recommend.answer import Answer, AnswerItem, Delta, Event, Explanation, ItemsReady, Tokens
@@ -20,12 +21,15 @@ from recsys_gateway.recommend.deadline import Deadline
 from recsys_gateway.recommend.degradation import Degradation, Reason, reason_of
 from recsys_gateway.recommend.diversify import diversify
 from recsys_gateway.recommend.faithfulness import CheckedText, Outside
+from recsys_gateway.recommend.journey import Journey, journeys
 from recsys_gateway.recommend.keywords import extract
+from recsys_gateway.recommend.modes import RANKERS, prompt_builder
 from recsys_gateway.recommend.narrate import Narration, Storyteller, narrate
-from recsys_gateway.recommend.prompt import RankPromptBuilder, excerpt, narrate_messages
-from recsys_gateway.recommend.rank import RANKERS, Model, RankFailed
+from recsys_gateway.recommend.prompt import excerpt, narrate_messages
+from recsys_gateway.recommend.rank import Model, RankFailed
 from recsys_gateway.recommend.reasons import reason
 from recsys_gateway.recommend.retrieve import Catalog, Retriever, TextEmbedder, from_memory
+from recsys_gateway.recommend.rules import Ruled, Rules, apply
 from recsys_gateway.recommend.snapshot import CatalogSnapshot
 from recsys_gateway.recommend.stages import (
     Keywords,
@@ -33,7 +37,6 @@ from recsys_gateway.recommend.stages import (
     Ranking,
     RankPrompt,
     Retrieval,
-    Scored,
     Slate,
     Stage,
     Usage,
@@ -50,6 +53,9 @@ PROMPT_SHARE = 0.1
 RANK_SHARE = 0.5
 VERIFY_SHARE = 0.2
 NARRATE_SHARE = 0.95
+
+CHOICE = 3
+"""Candidates an item of the answer: what diversity chooses from. Measured on films: docs/design/modes.md."""
 
 PLAIN_COUNT_SECONDS = 0.05
 """How long an answer waits, after ranking, for the count of the plain prompt: a figure, and no part of the answer."""
@@ -148,9 +154,11 @@ class Pipeline:
             retrieval = await self._retrieve(parts, query, keywords, trace, deadline.share(RETRIEVE_SHARE))
         prompt, ranking, plain = await self._list(parts, query, keywords, retrieval, trace, deadline)
         with trace.stage(Stage.VERIFY):
-            verified = await self._verify(parts, query, retrieval, ranking.items, trace, deadline.share(VERIFY_SHARE))
+            verified, stored = await self._verify(parts, query, retrieval, ranking, trace, deadline.share(VERIFY_SHARE))
         with trace.stage(Stage.DIVERSIFY):
-            slate = diversify(verified.items, query.size, query.mmr_lambda, query.target_ild)
+            ruled = apply(Rules(query.pin, query.category_cap), verified.items, stored, query.size)
+            free = query.size - len(ruled.pinned)
+            slate = diversify(ruled.free, free, query.mmr_lambda, query.target_ild, first=ruled.pinned)
         items = tuple(AnswerItem(item, reason(item, keywords.terms, language)) for item in slate.items)
         yield ItemsReady(items, slate.ild)
         text, usage = None, Usage()
@@ -176,13 +184,15 @@ class Pipeline:
             timings_ms=trace.timings_ms,
             degraded=tuple(trace.degraded),
             rejected=verified.rejected,
-            explanation=_explain(keywords, retrieval, prompt),
+            explanation=_explain(
+                keywords, retrieval, prompt, ruled, journeys(retrieval, prompt, ranking, verified, ruled, slate)
+            ),
             language=language,
         )
 
     def _pool(self, query: Query) -> int:
         """Candidates to find: enough to show, to fill gaps and to leave diversity a choice."""
-        return max(self.settings.candidates, 2 * query.size)
+        return max(self.settings.candidates, CHOICE * query.size)
 
     async def _retrieve(
         self, parts: Parts, query: Query, keywords: Keywords, trace: Trace, deadline: Deadline
@@ -225,23 +235,15 @@ class Pipeline:
         trace: Trace,
         deadline: Deadline,
     ) -> RankPrompt:
-        builder = RankPromptBuilder(
-            query=query,
-            keywords=keywords,
-            retrieval=retrieval,
-            candidates=self.settings.candidates,
-            history_length=self.settings.history_length,
-            budget=self.settings.prompt_tokens,
-            allowed_traits=self.settings.prompt_traits,
-        )
+        builder = prompt_builder(query, keywords, retrieval, self.settings)
         try:
             async with asyncio.timeout(deadline.left()):
                 counts = await tokens.of(builder.pieces())
         except LookupError:
-            return builder.build(estimate)
+            return builder.build(estimate, exact=False)
         except (UpstreamError, TimeoutError):
             trace.degrade(Stage.PROMPT, Reason.ESTIMATED)
-            return builder.build(estimate)
+            return builder.build(estimate, exact=False)
         return builder.build(counts.__getitem__)
 
     async def _verify(
@@ -249,18 +251,23 @@ class Pipeline:
         parts: Parts,
         query: Query,
         retrieval: Retrieval,
-        ranked: Sequence[Scored],
+        ranking: Ranking,
         trace: Trace,
         deadline: Deadline,
-    ) -> Verified:
+    ) -> tuple[Verified, Mapping[str, StoredItem]]:
+        """What may be shown, and what the store holds of the ranked and the pinned items."""
         away = any(Degradation(Stage.RETRIEVE, reason) in trace.degraded for reason in _STORE_AWAY)
         try:
             async with asyncio.timeout(deadline.left()):
-                stored = known_from_retrieval(retrieval) if away else await stored_items(ranked, parts.catalog)
+                stored = (
+                    known_from_retrieval(retrieval)
+                    if away
+                    else await stored_items(ranking.items, parts.catalog, query.pin)
+                )
         except (StoreUnavailable, TimeoutError) as error:
             trace.degrade(Stage.VERIFY, _without_store(error, parts))
             stored = known_from_retrieval(retrieval)
-        return verify(ranked, stored, retrieval, query, self._pool(query))
+        return verify(ranking, stored, retrieval, query, self._pool(query)), stored
 
     async def _narrate(
         self,
@@ -336,12 +343,21 @@ async def _rank(model: Model, prompt: RankPrompt, query: Query, trace: Trace, de
     return Ranking((), Usage())
 
 
-def _explain(keywords: Keywords, retrieval: Retrieval, prompt: RankPrompt | None) -> Explanation:
+def _explain(
+    keywords: Keywords,
+    retrieval: Retrieval,
+    prompt: RankPrompt | None,
+    ruled: Ruled,
+    made: tuple[Journey, ...],
+) -> Explanation:
     return Explanation(
         keywords=keywords,
         candidates=len(retrieval.candidates),
         known_user=retrieval.user is not None,
         history=len(retrieval.history),
         left_out_of_prompt=prompt.left_out if prompt else 0,
+        without_token=len(prompt.nameless) if prompt else 0,
         personal=retrieval.signals.user_vector is not None,
+        not_pinned=ruled.not_pinned,
+        journeys=made,
     )

@@ -8,8 +8,9 @@ anybody may have written: they are put on one line, without control characters a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from recsys_gateway.catalog.records import Item, Scalar
 from recsys_gateway.recommend.stages import Keywords, Message, Query, RankPrompt, Retrieval
@@ -30,10 +31,12 @@ CANDIDATES = "Candidates:"
 TEMPLATE_TOKENS = 16
 """Room for what the model's chat template puts around two messages."""
 
-_BETWEEN = "; "
-_NO_HISTORY = "none"
+BETWEEN = "; "
+NO_HISTORY = "none"
 
 _UNSAFE_IN_TOKEN = re.compile(r"[<>%\s\x00-\x1f\x7f-\x9f]")
+_ESCAPED = re.compile(r"%([0-9A-F]{2,4});", re.ASCII)
+_TOKEN = re.compile(r"<[^<>\s]+>")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 
 
@@ -43,6 +46,14 @@ def item_token(item_id: str) -> str:
     A model that ``finetune`` trained holds each of these as a single token of its vocabulary.
     """
     return "<" + _UNSAFE_IN_TOKEN.sub(lambda match: f"%{ord(match.group()):02X};", item_id) + ">"
+
+
+def item_id(token: str) -> str | None:
+    """The id that ``item_token`` writes as ``token``; None for what is none, such as ``<|eos|>`` or a word."""
+    if not _TOKEN.fullmatch(token) or token.startswith("<|"):
+        return None
+    found = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), token[1:-1])
+    return found if item_token(found) == token else None
 
 
 def one_line(text: str, limit: int) -> str:
@@ -82,12 +93,12 @@ def full_line(item: Item) -> str:
     return " | ".join([f"{item_token(item.id)} {one_line(item.document, 100_000)}", *price])
 
 
-def _on_a_line(text: str) -> str:
+def on_a_line(text: str) -> str:
     return text + "\n"
 
 
 def _of_history(item: Item) -> str:
-    return short_line(item) + _BETWEEN
+    return short_line(item) + BETWEEN
 
 
 def _details(item: Item, terms: Sequence[str], *, price: bool) -> Iterator[str]:
@@ -107,7 +118,11 @@ def traits_line(traits: Mapping[str, Scalar], allowed: Sequence[str] | None) -> 
 
 @dataclass(frozen=True, slots=True)
 class RankPromptBuilder:
-    """The ranking prompt of one request. ``pieces`` names the texts whose token counts ``build`` will ask for."""
+    """The ranking prompt of one request. ``pieces`` names the texts whose token counts ``build`` will ask for.
+
+    This is the one of ToolCall; the other modes change what a line looks like (``letter_prompt``) or leave the texts
+    out (``item_token_prompt``).
+    """
 
     query: Query
     keywords: Keywords
@@ -117,9 +132,12 @@ class RankPromptBuilder:
     budget: int
     allowed_traits: tuple[str, ...] | None = None
 
+    system: ClassVar[str] = RANK_SYSTEM
+    most_shown: ClassVar[int] = 100
+
     @property
     def _shown(self) -> list[Item]:
-        return [candidate.item for candidate in self.retrieval.candidates[: self.candidates]]
+        return [candidate.item for candidate in self.retrieval.candidates[: min(self.candidates, self.most_shown)]]
 
     @property
     def _history(self) -> list[Item]:
@@ -128,29 +146,50 @@ class RankPromptBuilder:
     def _frame(self) -> list[str]:
         """The lines that are always there: system, customer, request."""
         traits = traits_line(self.retrieval.user.traits, self.allowed_traits) if self.retrieval.user else ""
-        return [RANK_SYSTEM, f"Customer: {traits or 'unknown'}", f"Request: {excerpt(self.query.text, self.keywords)}"]
+        return [self.system, f"Customer: {traits or 'unknown'}", f"Request: {excerpt(self.query.text, self.keywords)}"]
 
     def pieces(self) -> list[str]:
         """Every text that the budget is counted from: what the prompt is made of, with its separators."""
         pieces = [*self._fixed(), *map(_of_history, self._history)]
         for item in self._shown:
-            pieces += [_on_a_line(short_line(item)), _on_a_line(detailed_line(item, self.keywords.terms))]
+            pieces += [on_a_line(short_line(item)), on_a_line(detailed_line(item, self.keywords.terms))]
         return pieces
 
     def _fixed(self) -> list[str]:
         """The pieces that are always there."""
         system, customer, request = self._frame()
-        return [system, _on_a_line(customer), _on_a_line(HISTORY + _NO_HISTORY), _on_a_line(CANDIDATES), request]
+        return [system, on_a_line(customer), on_a_line(HISTORY + NO_HISTORY), on_a_line(CANDIDATES), request]
 
-    def build(self, count: TokenCounter) -> RankPrompt:
-        """The prompt within the budget; ``count`` gives the tokens of each of ``pieces``."""
-        terms = self.keywords.terms
+    def build(self, count: TokenCounter, *, exact: bool = True) -> RankPrompt:
+        """The prompt within the budget; ``count`` gives the tokens of each of ``pieces``.
+
+        ``exact``: by the model's own tokenizer; an estimate cannot tell which items have a token of their own.
+        """
         _, customer, request = self._frame()
+        fitted = self._fitted(count)
+        shown = self._shown[: len(fitted.lines)]
+        return RankPrompt(
+            messages=rank_messages(self.system, customer, map(short_line, fitted.history), fitted.lines, request),
+            plain=self._plain(),
+            tokens={item_token(item.id): item.id for item in shown},
+            left_out=fitted.left_out,
+        )
+
+    def _plain(self) -> tuple[Message, ...]:
+        _, customer, _ = self._frame()
+        request = f"Request: {one_line(self.query.text, 100_000)}"
+        return rank_messages(
+            RANK_SYSTEM, customer, map(short_line, self._history), map(full_line, self._shown), request
+        )
+
+    def _fitted(self, count: TokenCounter, marks: int = 0) -> Fitted:
+        """What fits the budget; ``marks`` are the tokens that each candidate's line takes beside its text."""
+        terms = self.keywords.terms
         history, shown = self._history, self._shown
         lines = [detailed_line(item, terms) for item in shown]
 
         def line_tokens(line: str) -> int:
-            return count(_on_a_line(line))
+            return count(on_a_line(line)) + marks
 
         def history_tokens(item: Item) -> int:
             return count(_of_history(item))
@@ -171,23 +210,24 @@ class RankPromptBuilder:
         while room < 0 and len(lines) > 1:
             room += line_tokens(lines.pop())
             left_out += 1
-        return RankPrompt(
-            messages=rank_messages(customer, history, lines, request),
-            plain=rank_messages(
-                customer, self._history, map(full_line, shown), f"Request: {one_line(self.query.text, 100_000)}"
-            ),
-            tokens={item_token(item.id): item.id for item in shown[: len(lines)]},
-            left_out=left_out,
-        )
+        return Fitted(history, lines, left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a prompt has room for: history, lines of the candidates in their order, and how much was left out."""
+
+    history: list[Item]
+    lines: list[str]
+    left_out: int
 
 
 def rank_messages(
-    customer: str, history: Sequence[Item], candidate_lines: Sequence[str] | Iterator[str], request: str
+    system: str, customer: str, history: Iterable[str], candidate_lines: Iterable[str], request: str
 ) -> tuple[Message, ...]:
-    """The ranking prompt from its parts; the training sets of ``finetune`` are written by this too."""
-    past = _BETWEEN.join(map(short_line, history)) or _NO_HISTORY
-    body = "\n".join([customer, HISTORY + past, CANDIDATES, *candidate_lines, request])
-    return Message("system", RANK_SYSTEM), Message("user", body)
+    """A ranking prompt with texts, from its parts; the training sets of ``finetune`` are written by this too."""
+    body = "\n".join([customer, HISTORY + (BETWEEN.join(history) or NO_HISTORY), CANDIDATES, *candidate_lines, request])
+    return Message("system", system), Message("user", body)
 
 
 def narrate_messages(request: str, items: Sequence[Item], terms: Sequence[str], language: str) -> tuple[Message, ...]:

@@ -1,16 +1,18 @@
-"""Stage 4: the tuned model makes its list. One ranker a mode; what it says is read defensively and verified later."""
+"""Stage 4: the tuned model makes its list. One ranker a mode (``modes.py``); this one has the model call a tool.
+
+What the model says is read defensively, and verified later.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from recsys_gateway.config import RankingMode
-from recsys_gateway.engines.dialect import ChatCall
+from recsys_gateway.engines.dialect import ChatCall, ChoiceCall
 from recsys_gateway.recommend.stages import Query, Ranking, RankPrompt, Scored, Usage
-from recsys_gateway.serving.completions import Completion
+from recsys_gateway.serving.completions import Completion, FirstToken
 
 DEFAULT_TEMPERATURE = 0.0
 FRAME_TOKENS = 24
@@ -22,9 +24,17 @@ class RankFailed(Exception):
 
 
 class Model(Protocol):
-    """A model that can be asked for a whole answer. Raises UpstreamError."""
+    """A model that can be asked for a whole answer, or for what its first token may be. Raises UpstreamError.
+
+    ``alternatives``: how many tokens at most it tells the log-probabilities of; None: all.
+    """
+
+    @property
+    def alternatives(self) -> int | None: ...
 
     async def chat(self, call: ChatCall) -> Completion: ...
+
+    async def choose(self, call: ChoiceCall) -> FirstToken: ...
 
 
 class Ranker(Protocol):
@@ -63,10 +73,6 @@ class ToolCall:
         ids = parse_items(completion.text, prompt.tokens)
         scored = tuple(Scored(item_id, 1 - place / len(ids)) for place, item_id in enumerate(ids))
         return Ranking(scored, Usage(completion.usage.prompt, completion.usage.completion))
-
-
-RANKERS: Mapping[RankingMode, Callable[[Model], Ranker]] = {RankingMode.TOOL_CALL: ToolCall}
-"""The modes that there are; a request for another one is refused with these names."""
 
 
 def recommend_schema(tokens: Sequence[str], size: int) -> Mapping[str, object]:

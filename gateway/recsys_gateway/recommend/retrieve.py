@@ -22,6 +22,7 @@ from recsys_gateway.recommend.stages import Arm, Candidate, Keywords, Query, Ret
 from recsys_gateway.recommend.vocabulary import Vocabulary
 
 RRF_CONSTANT = 60
+FORBIDDEN_DEPTH = 4
 HISTORY_READ = 50
 """Latest items of a history that are read from the store: more than the user's vector and a prompt look at."""
 
@@ -40,6 +41,8 @@ class Catalog(Protocol):
     async def fields(self) -> Mapping[str, FieldKind]: ...
 
     async def revision(self) -> str: ...
+
+    async def read_counts(self) -> None: ...
 
 
 class TextEmbedder(Protocol):
@@ -69,8 +72,10 @@ class Retriever:
         (user, history), (vector, degraded) = await asyncio.gather(self._customer(query), self._embedded(query.text))
         collaborative = [each.collaborative for each in history if each.collaborative is not None]
         signals = Signals(vector, keywords.terms, user_vector(collaborative))
-        seen = frozenset(user.history if user else ()) if query.exclude_seen else frozenset[str]()
-        hits, signals = await self._search(query.filters, signals, history, limit, seen)
+        dismissed = frozenset(user.dismissed if user else ())
+        seen = dismissed | (frozenset(user.history if user else ()) if query.exclude_seen else frozenset())
+        hits, signals = await self._search(query.filters, signals, history, _depth(query, limit), seen)
+        hits = [hit for hit in hits if query.filters.matches(hit.stored.item)]
         candidates = _candidates(hits, signals, seen, limit)
         items = tuple(each.item for each in history)
         return Retrieval(tuple(candidates), user, items, signals, seen), degraded
@@ -79,7 +84,8 @@ class Retriever:
         """The user with the history that counts (the request's own before the stored one), its items oldest first."""
         user = await self.catalog.user(query.user_id) if query.user_id else None
         if query.history is not None:
-            user = User(query.user_id or "", user.traits if user else {}, query.history)
+            known = user or User(query.user_id or "")
+            user = User(known.id, known.traits, query.history, known.dismissed)
         if user is None or not user.history:
             return user, []
         latest = user.history[-HISTORY_READ:]
@@ -109,6 +115,11 @@ class Retriever:
         words = " ".join(self.vocabulary.expand(signals.terms))
         request = SearchRequest(text, words, signals.user_vector, filters, limit, excluded=seen)
         return await self.catalog.search(request), signals
+
+
+def _depth(query: Query, limit: int) -> int:
+    """Hits to ask for: what is forbidden is sorted out here, so that more are needed."""
+    return FORBIDDEN_DEPTH * limit if query.filters.forbidden else limit
 
 
 def from_memory(query: Query, keywords: Keywords, popular: Sequence[StoredItem], limit: int) -> Retrieval:

@@ -99,6 +99,7 @@ class SnapshotKeeper:
 
     async def _refresh(self, revision: str) -> None:
         try:
+            await self._catalog.read_counts()
             popular = tuple(await self._catalog.popular(POPULAR_ITEMS))
             fields = await self._catalog.fields()
         except StoreUnavailable as error:

@@ -19,6 +19,10 @@ from recsys_gateway.config import RankingMode
 Vector = NDArray[np.float32]
 
 
+PINNED = "pinned"
+"""Among what confirms an item: that a rule put it there."""
+
+
 class Stage(StrEnum):
     """The stages, in order. The values are the labels of metrics, of ``timings_ms`` and of ``degraded``."""
 
@@ -66,6 +70,8 @@ class Query:
     narrate: bool
     filters: Filters = NO_FILTERS
     history: tuple[str, ...] | None = None
+    pin: tuple[str, ...] = ()
+    category_cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +131,35 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """One call. ``tokens`` maps what the model may say (an item token, a letter) to the item's id."""
+
+    messages: tuple[Message, ...]
+    tokens: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class RankPrompt:
-    """What the tuned model is asked. ``tokens`` maps what it may say (an item token) to the item's id.
+    """What the tuned model is asked; ``messages`` and ``tokens`` as in ``Ask``, ``reordered`` the same in other orders.
 
     ``plain`` is the same request with full documents and nothing left out: what the saving is measured against.
+    ``nameless`` are the candidates that the model has no token for; with ``open`` it may name any item of its
+    vocabulary, but those in ``excluded``.
     """
 
     messages: tuple[Message, ...]
     plain: tuple[Message, ...]
     tokens: Mapping[str, str]
     left_out: int
+    reordered: tuple[Ask, ...] = ()
+    nameless: frozenset[str] = frozenset()
+    open: bool = False
+    excluded: frozenset[str] = frozenset()
+
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """Every call that is to be made, the first one first."""
+        return Ask(self.messages, self.tokens), *self.reordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +176,14 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The tuned model's list, best first, as it said it: ids may be unknown or doubled until verified."""
+    """The tuned model's list, best first, as it said it: ids may be unknown or doubled until verified.
+
+    ``nameless``: candidates that it could not have named; retrieval alone speaks for them.
+    """
 
     items: tuple[Scored, ...]
     usage: Usage
+    nameless: frozenset[str] = frozenset()
 
 
 class Rejection(StrEnum):
@@ -187,6 +216,7 @@ class Verified:
 
     items: tuple[VerifiedItem, ...]
     rejected: Mapping[Rejection, int]
+    dropped: Mapping[str, Rejection] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from recsys_gateway.recommend.stages import (
     Arm,
     Candidate,
     Query,
+    Ranking,
     Rejection,
     Retrieval,
     Scored,
@@ -25,17 +26,20 @@ RETRIEVAL_WEIGHT = 0.6
 """Share of retrieval in the score. Measured on the sample shop: docs/design/measurements.md."""
 
 
-async def stored_items(ranked: Sequence[Scored], catalog: Catalog) -> Mapping[str, StoredItem]:
-    """What the store holds of the ranked ids now.
+async def stored_items(
+    ranked: Sequence[Scored], catalog: Catalog, pinned: Sequence[str] = ()
+) -> Mapping[str, StoredItem]:
+    """What the store holds of the ranked and the pinned ids now.
 
     Raises:
         StoreUnavailable: the store cannot be reached.
     """
-    return await catalog.items(list(dict.fromkeys(each.item_id for each in ranked))) if ranked else {}
+    wanted = dict.fromkeys((*(each.item_id for each in ranked), *pinned))
+    return await catalog.items(list(wanted)) if wanted else {}
 
 
 def verify(
-    ranked: Sequence[Scored], stored: Mapping[str, StoredItem], retrieval: Retrieval, query: Query, pool: int
+    ranking: Ranking, stored: Mapping[str, StoredItem], retrieval: Retrieval, query: Query, pool: int
 ) -> Verified:
     """The ranked items that ``stored`` knows and the query allows, then candidates not ranked, up to ``pool``.
 
@@ -44,17 +48,23 @@ def verify(
     strengthened, and one that only one of them found has to be high up there. Best first, ties by id. An arm confirms
     an item where its evidence is at least the mean over the candidates.
 
+    A candidate that the model could not have named (new, and without a token) scores r alone, unweighted: that it was
+    not named says nothing against it.
+
     Where something was asked for, a candidate that only the history speaks for fills a gap but is no choice for
     diversity: a lamp would make a list of jackets more diverse, and worse.
     """
     rejected: Counter[Rejection] = Counter()
     kept: dict[str, StoredItem] = {}
-    for each in ranked:
+    dropped: dict[str, Rejection] = {}
+    for each in ranking.items:
         reason = _rejection(each.item_id, kept, stored, retrieval, query)
         if reason is None:
             kept[each.item_id] = stored[each.item_id]
         else:
             rejected[reason] += 1
+            if each.item_id not in kept:
+                dropped[each.item_id] = reason
     candidates = {each.item.id: each for each in retrieval.candidates}
     places = {item_id: 1 - place / len(candidates) for place, item_id in enumerate(candidates)}
     limits = thresholds(each.evidence for each in candidates.values())
@@ -67,11 +77,12 @@ def verify(
     gap = query.size - len(items)
     fillers = _on_topic([each for each in candidates.values() if each.item.id not in kept], limits, gap)
     for filler in fillers[: max(0, pool - len(items))]:
-        score = _blend(0.0, places[filler.item.id])
+        place_score = places[filler.item.id]
+        score = place_score if filler.item.id in ranking.nameless else _blend(0.0, place_score)
         confirmed = confirming(filler.evidence, limits)
         items.append(VerifiedItem(filler.item, score, confirmed, filler.vector, filler.evidence))
     items.sort(key=lambda item: (-item.score, item.item.id))
-    return Verified(tuple(items), dict(rejected))
+    return Verified(tuple(items), dict(rejected), dropped)
 
 
 def _blend(tuned: float, retrieval: float) -> float:
