@@ -5,12 +5,23 @@ What is not there is off: with ``models`` alone the gateway is an OpenAI-compati
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)]
@@ -24,6 +35,9 @@ class Frozen(BaseModel):
     """Base of every node: immutable, camelCase outside, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+Document = TypeVar("Document", bound=Frozen)
 
 
 class Role(StrEnum):
@@ -70,8 +84,28 @@ class Endpoint(Frozen):
     url: AnyHttpUrl
 
 
+class ServiceReference(Frozen):
+    """Services of a cluster, by their labels: their EndpointSlices carry the same ones."""
+
+    namespace: Name
+    selector: Mapping[str, str] = Field(min_length=1, description="Labels that a Service must have, all of them.")
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, frozenset(self.selector.items())))
+
+
+class PodService(ServiceReference):
+    """The Services whose EndpointSlices name a pool's pods."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | Name | None = Field(
+        default=None, description="Its name or number in the EndpointSlices; absent: the one named http, or the only."
+    )
+
+    __hash__ = ServiceReference.__hash__
+
+
 class Pool(Frozen):
-    """Pods of one kind: a list of addresses, or a DNS name that leads to them."""
+    """Pods of one kind: a list of addresses, a DNS name that leads to them, or a cluster's Service."""
 
     name: Name
     weight: float = Field(default=1.0, gt=0, description="Relative speed of one pod; what is learnt refines it.")
@@ -83,11 +117,13 @@ class Pool(Frozen):
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:[0-9]{1,5}$",
         description="`name:port`; each address that the name has is a pod, looked up again and again.",
     )
+    service: PodService | None = Field(default=None, description="Of a cluster; its EndpointSlices are watched.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Pool:
-        if self.endpoints and self.dns:
-            raise ValueError("endpoints and dns exclude each other: a pool has one source of pods")
+        given = {"endpoints": self.endpoints, "dns": self.dns, "service": self.service}
+        if len(names := [name for name, value in given.items() if value]) > 1:
+            raise ValueError(f"{' and '.join(names)} exclude each other: a pool has one source of pods")
         urls = [str(endpoint.url) for endpoint in self.endpoints]
         if len(urls) != len(set(urls)):
             raise ValueError("endpoints: two of them have the same url")
@@ -119,6 +155,13 @@ class ServedModel(Frozen):
         default=None, ge=1, description="Tokens that fit a TGI pod's batch: its KV use is a share of it."
     )
     api_key_env: str | None = Field(default=None, description="Environment variable with the engine's own API key.")
+    api_key_file: Path | None = Field(default=None, description="File with that key instead; read again on change.")
+    log_probabilities: int | None = Field(
+        default=None,
+        ge=1,
+        description="Alternatives a token that the engine was started to tell (TGI: `--max-top-n-tokens`, vLLM: "
+        "`--max-logprobs`); absent: the engine's own default. The modes Verbalizer and ItemTokens rest on it.",
+    )
     sample: bool = Field(default=False, description="One of recsys's own sample models: said wherever a user meets it.")
 
 
@@ -155,8 +198,11 @@ class Balancing(Frozen):
     replicas: int = Field(
         default=1, ge=1, description="Gateways that share the pods; each fills its part of the slots."
     )
+    gateways: ServiceReference | None = Field(
+        default=None, description="The gateways' own Service: its ready endpoints are counted instead of `replicas`."
+    )
     patience: float = Field(
-        default=0.05, ge=0, description="Of WeightedLeastLoad: how much a call waits for a faster pod. 0: never."
+        default=0.06, ge=0, description="Of WeightedLeastLoad: how much a call waits for a faster pod. 0: never."
     )
     retry_budget: float = Field(default=0.1, ge=0, le=1, description="Calls that may be sent again, per call.")
 
@@ -185,18 +231,28 @@ class Auth(Frozen):
     admin_keys_directory: Path | None = Field(default=None, description="Keys that may also change the catalogue.")
 
 
+class Cors(Frozen):
+    """Web pages of other origins that may ask. Off where it is not there."""
+
+    allow_origins: tuple[str, ...] = Field(
+        min_length=1, description='Such as https://shop.example; "*": any page, which then sends no credentials.'
+    )
+    max_age_seconds: int = Field(default=600, ge=0, description="How long a browser keeps the permission.")
+
+
 class Tracing(Frozen):
     """OpenTelemetry over HTTP. Spans carry names, counts and times; never a prompt, a query or a trait."""
 
     endpoint: AnyHttpUrl = Field(description="Of an OTLP/HTTP collector, such as http://collector:4318/v1/traces.")
-    sample_share: float = Field(default=1.0, ge=0, le=1)
+    sample_share: float = Field(default=1.0, ge=0, le=1, description="Of the requests, how many are traced.")
 
 
 class VectorStore(Frozen):
-    """Milvus, by its address. ``token`` is read from the environment variable named by ``token_env``."""
+    """Milvus, by its address."""
 
     uri: AnyHttpUrl
-    token_env: str | None = None
+    token_env: str | None = Field(default=None, description="Environment variable with its token.")
+    token_file: Path | None = Field(default=None, description="File with that token instead; read again on change.")
     timeout_seconds: float = Field(default=5, gt=0)
 
 
@@ -207,11 +263,66 @@ class InProcessEmbedder(Frozen):
     path: Path
 
 
+class RemoteEmbedder(Frozen):
+    """What every embedder over the network has."""
+
+    url: AnyHttpUrl
+    timeout_seconds: float = Field(default=5, gt=0, description="Of one call, connecting included.")
+    batch: int = Field(default=32, ge=1, le=2048, description="Texts of one call.")
+
+
+class TritonEmbedder(RemoteEmbedder):
+    """A Triton server: ``input_ids`` and ``attention_mask`` in, ``sentence_embedding`` out; the gateway tokenizes."""
+
+    type: Literal["Triton"]
+    url: AnyHttpUrl = Field(description="Of its gRPC port, such as http://embedder:8001.")
+    model: str = Field(default="embedder", min_length=1, description="Its name in Triton's model repository.")
+    path: Path = Field(description="Folder with the model's tokenizer.json or hashing.json.")
+
+
+class TeiEmbedder(RemoteEmbedder):
+    """Hugging Face's Text Embeddings Inference."""
+
+    type: Literal["TEI"]
+    url: AnyHttpUrl = Field(description="Such as http://embedder:80.")
+    api_key_file: Path | None = Field(default=None, description="File with its API key; read again on change.")
+
+
+class OpenAiEmbedder(RemoteEmbedder):
+    """A server with OpenAI's ``/v1/embeddings``."""
+
+    type: Literal["OpenAI"]
+    url: AnyHttpUrl = Field(description="Such as https://api.openai.com.")
+    model: str = Field(min_length=1, max_length=200)
+    dimensions: int | None = Field(default=None, ge=1, description="Asked for; absent: the model's own.")
+    api_key_env: str | None = Field(default=None, description="Environment variable with its API key.")
+    api_key_file: Path | None = Field(default=None, description="File with that key instead; read again on change.")
+
+
+def _embedder_type(value: Any) -> str:
+    given = value.get("type", "InProcess") if isinstance(value, Mapping) else getattr(value, "type", None)
+    return str(given)
+
+
+Embedder = Annotated[
+    Annotated[InProcessEmbedder, Tag("InProcess")]
+    | Annotated[TritonEmbedder, Tag("Triton")]
+    | Annotated[TeiEmbedder, Tag("TEI")]
+    | Annotated[OpenAiEmbedder, Tag("OpenAI")],
+    Discriminator(
+        _embedder_type,
+        custom_error_type="embedder_type",
+        custom_error_message="type: InProcess, Triton, TEI or OpenAI is needed",
+    ),
+]
+"""What makes vectors of texts; without a ``type`` it is the one in this process."""
+
+
 class Diversity(Frozen):
     """``lambda`` of maximal marginal relevance: 1 is relevance alone, 0 is diversity alone."""
 
     mmr_lambda: float = Field(
-        default=0.7, ge=0, le=1, alias="lambda", description="1 is relevance alone, 0 is diversity alone."
+        default=0.45, ge=0, le=1, alias="lambda", description="1 is relevance alone, 0 is diversity alone."
     )
     target_ild: float | None = Field(
         default=None, ge=0, le=1, description="Cosine ILD to come close to, instead of lambda."
@@ -224,6 +335,12 @@ class Recommendation(Frozen):
     size: int = Field(default=10, ge=1, le=100, description="Items of an answer.")
     candidates: int = Field(default=20, ge=1, le=100, description="Candidates shown to the tuned model.")
     mode: RankingMode = Field(default=RankingMode.TOOL_CALL, description="How the tuned model makes its list.")
+    shuffles: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Of Verbalizer: orders of the candidates that are asked about, one call each.",
+    )
     diversity: Diversity = Field(default=Diversity(), description="How unlike each other the items of an answer are.")
     language: str | None = Field(default=None, description="Of the answer; default: the language of the query.")
     prompt_tokens: int = Field(default=512, ge=64, description="Budget of the ranking prompt, in the engine's tokens.")
@@ -240,8 +357,9 @@ class GatewayConfig(Frozen):
     balancing: Balancing = Balancing()
     metrics_source: Annotated[PodMetrics | PrometheusMetrics, Field(discriminator="type")] = PodMetrics()
     auth: Auth | None = None
+    cors: Cors | None = None
     tracing: Tracing | None = None
-    embedder: InProcessEmbedder | None = None
+    embedder: Embedder | None = None
     vector_store: VectorStore | None = None
     recommendation: Recommendation | None = None
 
@@ -271,7 +389,12 @@ def describe(error: ValidationError, root: str = "") -> str:
 
 
 def load_config(path: Path) -> GatewayConfig:
-    """The configuration in the YAML file at ``path``.
+    """The configuration in the YAML file at ``path``; raises as ``read_document``."""
+    return read_document(path, GatewayConfig)
+
+
+def read_document(path: Path, model: type[Document]) -> Document:
+    """The ``model`` in the YAML file at ``path``.
 
     Raises:
         ConfigurationError: the file is absent, is no YAML, or a field is wrong; the message names file and field.
@@ -285,6 +408,6 @@ def load_config(path: Path) -> GatewayConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     try:
-        return GatewayConfig.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
         raise ConfigurationError("\n".join(f"{path}: {line}" for line in describe(error).splitlines())) from None

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from recsys_gateway import load_command
 from recsys_gateway.config import ConfigurationError, load_config
 from recsys_gateway.telemetry import configure_logging
 
@@ -19,18 +20,26 @@ log = logging.getLogger("recsys_gateway")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until stopped. Exit status: 0 stopped, 1 could not start, 2 wrong usage."""
-    parser = argparse.ArgumentParser(prog="recsys-gateway", description="The gateway of a RecommenderSystem.")
+    """Serve until stopped. Exit status: 0 stopped, 1 could not start, 2 wrong usage. ``load``: see ``load_command``."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["load"]:
+        return load_command.main(given[1:])
+    parser = argparse.ArgumentParser(
+        prog="recsys-gateway",
+        description="The gateway of a RecommenderSystem.",
+        epilog="recsys-gateway load --config FILE loads a catalogue instead.",
+    )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration, YAML")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     try:
         config = load_config(options.config)
         # Imported after the configuration is known to parse: it takes seconds, and a refusal should not.
         import uvicorn
 
         from recsys_gateway.api.app import create_app
+        from recsys_gateway.api.bounded_protocol import BoundedProtocol
         from recsys_gateway.api.draining_server import CLOSE_SECONDS, DrainingServer
 
         entry, api = create_app(config, options.config)
@@ -44,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = uvicorn.Config(
         entry,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=BoundedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

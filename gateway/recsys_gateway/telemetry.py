@@ -39,10 +39,14 @@ class Metrics:
         self.upstream_requests = counter(
             "upstream_requests_total", "Calls to engines by outcome.", "role", "pool", "track", "outcome"
         )
+        self.upstream_seconds = histogram(
+            "upstream_seconds", "Time of a call at its pod, to its end.", _SECONDS, "role", "pool", "track"
+        )
         self.tokens = counter("tokens_total", "Tokens by stage; kind is prompt or completion.", "stage", "kind")
         self.tokens_saved = counter("tokens_saved_total", "Tokens that the plain ranking prompt would have added.")
         self.degraded = counter("degraded_total", "Stages that did less than they should.", "stage")
         self.rejected_items = counter("rejected_items_total", "Items of the tuned model that were dropped.", "reason")
+        self.without_token = counter("items_without_token_total", "Candidates that the tuned model has no token for.")
         self.ild = histogram("ild", "Cosine intra-list diversity of slates.", _SHARES)
         self.queue_wait_seconds = histogram("queue_wait_seconds", "Wait of a call for a pod.", _WAITS, "role")
         self.retries = counter("retries_total", "Calls that were sent again, before their first byte.", "role")

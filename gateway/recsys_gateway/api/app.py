@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from recsys_gateway.api import operations, problems, recommendations
+from recsys_gateway.api import items, operations, problems, recommendations, users, web_page
 from recsys_gateway.api.api_keys import Authenticated, KeyRing
 from recsys_gateway.api.envelope import Envelope, Gate
 from recsys_gateway.api.openai_front import OpenAiFront
 from recsys_gateway.api.openai_paths import document_openai
 from recsys_gateway.api.runtime import Runtime, check
-from recsys_gateway.config import GatewayConfig
+from recsys_gateway.config import Cors, GatewayConfig
 from recsys_gateway.telemetry import Metrics
 from recsys_gateway.tracing import Tracer
 
@@ -68,13 +69,30 @@ def create_app(config: GatewayConfig, file: Path | None = None) -> Application:
         redoc_url=None,
     )
     app.include_router(recommendations.router)
+    app.include_router(items.router)
+    app.include_router(users.router)
     app.include_router(operations.router)
+    app.include_router(web_page.router)
     problems.install(app)
     document_openai(app)
     entry: ASGIApp = OpenAiFront(app)
     if keys:
         entry = Authenticated(entry, keys)
+    if config.cors:
+        entry = _across_origins(entry, config.cors)
     return Application(Envelope(entry, metrics, tracer, gate), app)
+
+
+def _across_origins(entry: ASGIApp, cors: Cors) -> ASGIApp:
+    """Outside of the keys: a browser asks for permission without one."""
+    return CORSMiddleware(
+        entry,
+        allow_origins=cors.allow_origins,
+        allow_methods=("GET", "POST", "PUT", "DELETE"),
+        allow_headers=("authorization", "content-type", "x-request-id", "x-request-timeout", "x-priority"),
+        expose_headers=("x-request-id", "retry-after"),
+        max_age=cors.max_age_seconds,
+    )
 
 
 def _spare_what_stays() -> None:

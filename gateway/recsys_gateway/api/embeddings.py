@@ -10,7 +10,8 @@ import numpy as np
 
 from recsys_gateway.api.openai_errors import ApiError, invalid
 from recsys_gateway.api.runtime import Runtime
-from recsys_gateway.catalog.embedding import Embedder, EmbedderError
+from recsys_gateway.catalog.embedders import TextEmbedder
+from recsys_gateway.catalog.embedding import EmbedderError
 
 EMBEDDER = "embedder"
 MAX_TEXTS = 2048
@@ -43,7 +44,7 @@ async def embeddings(runtime: Runtime, body: dict[str, Any]) -> dict[str, Any]:
     return {"object": "list", "data": rows, "model": EMBEDDER, "usage": {"prompt_tokens": 0, "total_tokens": 0}}
 
 
-async def _embed(embedder: Embedder, texts: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+async def _embed(embedder: TextEmbedder, texts: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
     try:
         return await asyncio.to_thread(embedder.embed, texts)
     except EmbedderError as error:

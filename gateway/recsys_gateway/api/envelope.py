@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -23,9 +24,12 @@ from recsys_gateway.tracing import Tracer
 API = "/v1/"
 MAX_BODY_BYTES = 1 << 20
 MAX_PROMPT_BYTES = 16 << 20
-"""Of the routes whose bodies are whole conversations."""
+"""Of the routes whose bodies are whole conversations, or batches of a catalogue."""
+BODY_SECONDS = 30.0
+"""From a request's headers to the end of its body: a client that sends half of it does not hold us for ever."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_LARGE = frozenset({*OPENAI_PATHS, "/v1/items:batch", "/v1/events"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 log = logging.getLogger(__name__)
@@ -164,19 +168,25 @@ async def _draining(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
-    """``receive`` that refuses a body that is too long with 413, whatever its headers say."""
-    bound = MAX_PROMPT_BYTES if scope["path"] in OPENAI_PATHS else MAX_BODY_BYTES
+    """``receive`` that refuses a body that is too long with 413, whatever its headers say, and a slow one with 408."""
+    bound = MAX_PROMPT_BYTES if scope["path"] in _LARGE else MAX_BODY_BYTES
     stated = header(scope["headers"], b"content-length")
-    if stated and stated.isdigit():
-        if int(stated[:20]) > bound:
-            raise HTTPException(413, f"the body is longer than {bound} bytes")
-        return receive  # the server reads no more than was stated
-    read = 0
+    if stated and stated.isdigit() and int(stated[:20]) > bound:
+        raise HTTPException(413, f"the body is longer than {bound} bytes")
+    until = asyncio.get_running_loop().time() + BODY_SECONDS
+    read, whole = 0, False
 
     async def receiving() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"the body did not come within {BODY_SECONDS:g} s") from None
         read += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if read > bound:
             raise HTTPException(413, f"the body is longer than {bound} bytes")
         return message

@@ -23,7 +23,6 @@ from recsys_gateway.api.translation import answer_of, ild_of, item_of, models_of
 from recsys_gateway.catalog.filters import FilterError, parse_filters
 from recsys_gateway.recommend.answer import Answer, Delta, Event, ItemsReady
 from recsys_gateway.recommend.deadline import Deadline
-from recsys_gateway.recommend.rank import RANKERS
 from recsys_gateway.recommend.recommender import Recommender
 from recsys_gateway.recommend.stages import Query
 from recsys_gateway.telemetry import Metrics
@@ -35,14 +34,19 @@ log = logging.getLogger(__name__)
 
 
 async def query_from(body: RecommendationRequest, recommender: Recommender, deadline: Deadline) -> Query:
-    """The pipeline's query. A mode that is not there, and a filter that cannot work, are problems of the request."""
-    mode = body.mode or recommender.settings.mode
-    if mode not in RANKERS:
-        message = f"{mode} is not there yet; modes: {', '.join(RANKERS)}"
+    """The pipeline's query.
+
+    A mode that the engine of the tuned model is not able to, and a filter that cannot work, are problems of the
+    request.
+    """
+    if body.mode and (message := recommender.refusal(body.mode)):
         errors = [{"path": "mode", "message": message}]
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", f"mode: {message}", errors=errors)
     try:
-        filters = parse_filters(body.filters, await recommender.keeper.fields(body.filters, deadline.left()))
+        wanted = {**body.filters, **body.rules.must, **body.rules.must_not}
+        fields = await recommender.keeper.fields(wanted, deadline.left())
+        filters = parse_filters(body.filters, fields) & parse_filters(body.rules.must, fields)
+        filters = filters & parse_filters(body.rules.must_not, fields).negated()
     except FilterError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, "invalid_filter", str(error)) from None
     seed = secrets.randbelow(MAX_SEED + 1) if body.seed is None else body.seed
@@ -145,6 +149,7 @@ def _count(metrics: Metrics, answer: Answer) -> None:
     metrics.tokens_saved.inc(max(0, answer.tokens.saved or 0))
     for each in answer.degraded:
         metrics.degraded.labels(each.stage.value).inc()
+    metrics.without_token.inc(answer.explanation.without_token)
     for rejection, count in answer.rejected.items():
         metrics.rejected_items.labels(rejection.value).inc(count)
     if answer.items:

@@ -7,14 +7,14 @@ import logging
 from pathlib import Path
 from random import Random
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from recsys_gateway.api.api_keys import KeyRing
 from recsys_gateway.api.config_watch import watch_config
 from recsys_gateway.api.envelope import Gate
-from recsys_gateway.catalog.embedding import Embedder
+from recsys_gateway.catalog.embedders import TextEmbedder
 from recsys_gateway.config import ConfigurationError, GatewayConfig, PolicyName, Role, Track
-from recsys_gateway.recommend.rank import RANKERS
+from recsys_gateway.engines.ranking_modes import refusal
 from recsys_gateway.recommend.recommender import EmbedderLoader, Recommender
 from recsys_gateway.serving.collector import FleetCollector
 from recsys_gateway.serving.engine_calls import CallObserver
@@ -23,7 +23,7 @@ from recsys_gateway.serving.upstream import Upstream
 from recsys_gateway.telemetry import Metrics
 from recsys_gateway.tracing import Tracer
 
-_FIXED = ("embedder", "vector_store", "recommendation", "auth", "tracing", "metrics_source")
+_FIXED = ("embedder", "vector_store", "recommendation", "auth", "cors", "tracing", "metrics_source")
 """Parts of the configuration that are taken at the start only."""
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ def check(config: GatewayConfig) -> None:
     Raises:
         ConfigurationError: one line a problem, each with the path of its field.
     """
-    if config.recommendation and config.recommendation.mode not in RANKERS:
-        modes = ", ".join(RANKERS)
-        raise ConfigurationError(f"recommendation.mode: {config.recommendation.mode} is not there yet; modes: {modes}")
+    tuned = config.model(Role.TUNED)
+    if config.recommendation and tuned and (why := refusal(config.recommendation.mode, tuned, config.recommendation)):
+        raise ConfigurationError(f"recommendation.mode: {why}")
 
 
 class Runtime:
@@ -67,10 +67,10 @@ class Runtime:
         self._loader: EmbedderLoader | None = None
         if config.recommendation and config.vector_store and config.embedder:
             self.recommender = Recommender(
-                config.recommendation, config.vector_store, config.embedder.path, upstreams, tracer.span
+                config.recommendation, config.vector_store, config.embedder, upstreams, tracer.span
             )
         elif config.embedder:
-            self._loader = EmbedderLoader(config.embedder.path)
+            self._loader = EmbedderLoader(config.embedder)
 
     @property
     def keeps_prefixes(self) -> bool:
@@ -78,7 +78,7 @@ class Runtime:
         return self.config.balancing.policy is PolicyName.AFFINITY
 
     @property
-    def embedder(self) -> Embedder | None:
+    def embedder(self) -> TextEmbedder | None:
         loader = self.recommender.embedder if self.recommender else self._loader
         return loader.embedder if loader else None
 
@@ -134,7 +134,7 @@ class Runtime:
         if self.recommender is not None:
             keeper, embedder = self.recommender.keeper, self.recommender.embedder
             known = len(keeper.latest.popular)
-            parts["embedder"] = {"ready": embedder.embedder is not None, "detail": embedder.problem}
+            parts["embedder"] = {"ready": not embedder.problem, "detail": embedder.problem}
             parts["vectorStore"] = {"ready": keeper.reachable, "detail": keeper.problem}
             parts["memory"] = {"ready": known > 0, "detail": f"{known} popular items"}
             ready = known > 0 and embedder.settled
@@ -146,6 +146,7 @@ class Runtime:
 def _observer(metrics: Metrics) -> CallObserver:
     """The calls' numbers go into metrics. Children are kept: finding one by its labels costs more than counting."""
     called: dict[tuple[Role, str, Track, str], Counter] = {}
+    held: dict[tuple[Role, str, Track], Histogram] = {}
     waits = {role: metrics.queue_wait_seconds.labels(role.value) for role in Role}
 
     def count(role: Role, pool: str, track: Track, outcome: str) -> None:
@@ -155,8 +156,16 @@ def _observer(metrics: Metrics) -> CallObserver:
             child = called[key] = metrics.upstream_requests.labels(role.value, pool, track.value, outcome)
         child.inc()
 
+    def observe(role: Role, pool: str, track: Track, seconds: float) -> None:
+        key = role, pool, track
+        child = held.get(key)
+        if child is None:
+            child = held[key] = metrics.upstream_seconds.labels(role.value, pool, track.value)
+        child.observe(seconds)
+
     return CallObserver(
         called=count,
+        held=observe,
         retried=lambda role: metrics.retries.labels(role.value).inc(),
         waited=lambda role, seconds: waits[role].observe(seconds),
     )

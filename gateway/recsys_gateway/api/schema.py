@@ -73,6 +73,25 @@ class DiversityRequest(Strict):
         return self
 
 
+class RulesRequest(Strict):
+    """What the business asks of the list, whatever the models say."""
+
+    must: dict[str, Any] = Field(
+        default_factory=dict, max_length=MAX_FILTERS, description="As `filters`: every item passes all of them."
+    )
+    must_not: dict[str, Any] = Field(
+        default_factory=dict, max_length=MAX_FILTERS, description="As `filters`: no item passes any of them."
+    )
+    pin: list[Id] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Items that come first, in this order; they need be in stock, and nothing else.",
+    )
+    cap_per_category: Annotated[int | None, Field(strict=True, ge=1, le=100)] = Field(
+        default=None, description="Items of one category, at most."
+    )
+
+
 class RecommendationRequest(Strict):
     """A question, a customer, or both. Without either, popular items come."""
 
@@ -101,6 +120,7 @@ class RecommendationRequest(Strict):
     exclude_seen: Flag = Field(default=True, description="Leave out what the customer's history holds.")
     stream: Flag = Field(default=False, description="Answer as server-sent events: items, delta, done, error.")
     explain: Flag = Field(default=False, description="Add how the answer came about.")
+    rules: RulesRequest = RulesRequest()
     history: list[Id] | None = Field(
         default=None, max_length=100, description="Item ids, oldest first; takes the place of the stored history."
     )
@@ -154,6 +174,21 @@ class ItemExplanation(BaseModel):
     evidence: dict[str, float]
 
 
+class JourneyAnswer(BaseModel):
+    """What each stage did to an item; places count from 1, null: the stage did not see or choose it."""
+
+    id: str
+    retrieved_place: int | None = Field(description="Among the candidates.")
+    retrieved_score: float | None = Field(description="Fused from all searches (RRF).")
+    evidence: dict[str, float]
+    in_prompt: bool = Field(description="Whether the tuned model was shown it.")
+    ranked_place: int | None = Field(description="In the tuned model's own list.")
+    dropped: str | None = Field(description="Why verification let it go.")
+    verified_score: float | None
+    rule: str | None = Field(description="`pinned` or `capped`.")
+    place: int | None = Field(description="In the answer.")
+
+
 class ExplanationAnswer(BaseModel):
     keywords: list[str]
     language: str
@@ -162,7 +197,10 @@ class ExplanationAnswer(BaseModel):
     personal: bool
     history: int
     left_out_of_prompt: int
+    without_token: int = Field(description="Candidates that the tuned model has no token for: retrieval ranked them.")
     items: list[ItemExplanation]
+    not_pinned: dict[str, str] = Field(description="Pinned ids that are not shown: unknown or out_of_stock.")
+    journey: list[JourneyAnswer] = Field(description="Every item that any stage knew of, those of the answer first.")
 
 
 class RecommendationAnswer(BaseModel):

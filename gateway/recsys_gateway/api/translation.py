@@ -10,6 +10,7 @@ from recsys_gateway.api.schema import (
     IldAnswer,
     ItemAnswer,
     ItemExplanation,
+    JourneyAnswer,
     ModelAnswer,
     RecommendationAnswer,
     RecommendationRequest,
@@ -19,6 +20,7 @@ from recsys_gateway.api.schema import (
 from recsys_gateway.catalog.filters import Filters
 from recsys_gateway.config import GatewayConfig, Recommendation, Role
 from recsys_gateway.recommend.answer import Answer, AnswerItem, Tokens
+from recsys_gateway.recommend.journey import Journey
 from recsys_gateway.recommend.stages import Ild, Query, Sampling, Stage, Usage
 
 SCORE_DIGITS = 6
@@ -42,6 +44,8 @@ def query_of(request: RecommendationRequest, settings: Recommendation, filters: 
         narrate=request.narrate,
         filters=filters,
         history=None if request.history is None else tuple(request.history),
+        pin=tuple(request.rules.pin),
+        category_cap=request.rules.cap_per_category,
     )
 
 
@@ -110,6 +114,7 @@ def _explanation(answer: Answer) -> ExplanationAnswer:
         personal=known.personal,
         history=known.history,
         left_out_of_prompt=known.left_out_of_prompt,
+        without_token=known.without_token,
         items=[
             ItemExplanation(
                 id=each.verified.item.id,
@@ -117,4 +122,25 @@ def _explanation(answer: Answer) -> ExplanationAnswer:
             )
             for each in answer.items
         ],
+        not_pinned=dict(known.not_pinned),
+        journey=[_journey(each) for each in known.journeys],
     )
+
+
+def _journey(each: Journey) -> JourneyAnswer:
+    return JourneyAnswer(
+        id=each.item_id,
+        retrieved_place=each.retrieved_place,
+        retrieved_score=_rounded(each.retrieved_score),
+        evidence={arm.value: round(value, SCORE_DIGITS) for arm, value in (each.evidence or {}).items()},
+        in_prompt=each.in_prompt,
+        ranked_place=each.ranked_place,
+        dropped=each.dropped,
+        verified_score=_rounded(each.verified_score),
+        rule=each.rule,
+        place=each.place,
+    )
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, SCORE_DIGITS)

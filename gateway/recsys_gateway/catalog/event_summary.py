@@ -1,28 +1,39 @@
-"""What follows from all events together: item vectors, popularity, histories. Pure."""
+"""What follows from all events together: item vectors, counts, histories. Pure."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_gateway.catalog.collaborative import item_vectors
+from recsys_gateway.catalog.histories import EventType, PastEvent, also_dismissed
 
-POPULAR_ITEMS = 500
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class EventSummary:
-    """``vectors`` and ``popularity`` (shares of all events) follow ``items``; histories are oldest first."""
+    """``items`` and ``users`` are positions by id; ``counts`` follows items. Dismissals are in ``dismissed`` alone.
+
+    Vectors are computed when they are first asked for; a history is made when it is asked for: together they would take
+    more memory than the events.
+    """
 
     items: Mapping[str, int]
-    vectors: NDArray[np.float32]
-    popularity: NDArray[np.float64]
-    histories: Mapping[str, tuple[str, ...]]
+    users: Mapping[str, int]
+    counts: NDArray[np.int64]
+    dismissed: Mapping[str, tuple[str, ...]]
+    _ordered: tuple[NDArray[np.int64], ...]
+    _times: NDArray[np.float64]
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        users, items, _ = self._ordered
+        return item_vectors(users, items, len(self.items))
 
     def vector_of(self, item_id: str) -> NDArray[np.float32] | None:
         """None for an item that no event tells anything of."""
@@ -32,14 +43,27 @@ class EventSummary:
         vector: NDArray[np.float32] = self.vectors[position]
         return vector if vector.any() else None
 
-    def popularity_of(self, item_id: str) -> float:
+    def events_of(self, item_id: str) -> int:
         position = self.items.get(item_id)
-        return 0.0 if position is None else float(self.popularity[position])
+        return 0 if position is None else int(self.counts[position])
 
-    def most_popular(self, among: frozenset[str]) -> list[str]:
-        """Up to ``POPULAR_ITEMS`` of the ids in ``among``, most events first, equal ones by id."""
-        known = sorted(self.items.keys() & among, key=lambda item_id: (-self.popularity_of(item_id), item_id))
-        return known[:POPULAR_ITEMS]
+    def history_of(self, user_id: str, length: int) -> tuple[PastEvent, ...]:
+        """The latest ``length`` events of a user, oldest first."""
+        position = self.users.get(user_id)
+        if position is None:
+            return ()
+        order, starts, names = self._by_user
+        chosen = order[max(starts[position], starts[position + 1] - length) : starts[position + 1]]
+        _, items, positions = self._ordered
+        return tuple(PastEvent(float(self._times[at]), int(positions[at]), names[items[at]]) for at in chosen.tolist())
+
+    @cached_property
+    def _by_user(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+        """The events by user, where each user's begin, and the items' ids."""
+        users, _, _ = self._ordered
+        counts = np.bincount(users, minlength=len(self.users))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        return np.argsort(users, kind="stable"), starts, list(self.items)
 
 
 class EventLog:
@@ -48,38 +72,32 @@ class EventLog:
     def __init__(self) -> None:
         self._user_ids: dict[str, int] = {}
         self._item_ids: dict[str, int] = {}
+        self._dismissed: dict[str, tuple[str, ...]] = {}
         self._users, self._items, self._positions = array("q"), array("q"), array("q")
         self._times = array("d")
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Note a row with user_id, item_id, timestamp, and position among equal timestamps."""
-        self._users.append(self._user_ids.setdefault(event["user_id"], len(self._user_ids)))
+        """Note a row with user_id, item_id, type, timestamp, and position among equal timestamps."""
+        user = self._user_ids.setdefault(event["user_id"], len(self._user_ids))
+        if event["type"] == EventType.DISMISS:
+            known = self._dismissed.get(event["user_id"], ())
+            self._dismissed[event["user_id"]] = also_dismissed(known, [event["item_id"]])
+            return
+        self._users.append(user)
         self._items.append(self._item_ids.setdefault(event["item_id"], len(self._item_ids)))
         self._times.append(event["timestamp"])
         self._positions.append(event["position"])
 
-    def summary(self, history_length: int) -> EventSummary:
-        """What follows from the events; histories keep the latest ``history_length`` items."""
-        order = np.lexsort((np.frombuffer(self._positions, np.int64), np.frombuffer(self._times, np.float64)))
-        users = np.frombuffer(self._users, np.int64)[order]
+    def summary(self) -> EventSummary:
+        """What follows from the events."""
+        positions, times = np.frombuffer(self._positions, np.int64), np.frombuffer(self._times, np.float64)
+        order = np.lexsort((positions, times))
         items = np.frombuffer(self._items, np.int64)[order]
-        counts = np.bincount(items, minlength=len(self._item_ids)).astype(np.float64)
         return EventSummary(
             items=self._item_ids,
-            vectors=item_vectors(users, items, len(self._item_ids)),
-            popularity=counts / max(1.0, counts.sum()),
-            histories=_histories(users, items, list(self._user_ids), list(self._item_ids), history_length),
+            users=self._user_ids,
+            counts=np.bincount(items, minlength=len(self._item_ids)),
+            dismissed=self._dismissed,
+            _ordered=(np.frombuffer(self._users, np.int64)[order], items, positions[order]),
+            _times=times[order],
         )
-
-
-def _histories(
-    users: NDArray[np.int64], items: NDArray[np.int64], user_ids: list[str], item_ids: list[str], length: int
-) -> dict[str, tuple[str, ...]]:
-    """The latest ``length`` items of each user; the events are in the order of time."""
-    grouped = items[np.argsort(users, kind="stable")]
-    ends = np.cumsum(np.bincount(users, minlength=len(user_ids)))
-    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    return {
-        user_id: tuple(item_ids[item] for item in grouped[max(start, end - length) : end])
-        for user_id, start, end in zip(user_ids, starts, ends, strict=True)
-    }

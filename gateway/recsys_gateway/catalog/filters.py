@@ -100,7 +100,10 @@ class Compared:
     bound: float
 
     def expression(self) -> str:
-        return f"{_path(self.field)} {_SYMBOLS[self.comparison]} {literal(self.bound)}"
+        compared = f"{_path(self.field)} {_SYMBOLS[self.comparison]} {literal(self.bound)}"
+        if self.field == "price" and self.comparison in (Comparison.LT, Comparison.LTE):
+            return f"({compared} and price >= {-MAX_NUMBER})"  # no price is a very low one on a Milvus without null
+        return compared
 
     def matches(self, item: Item) -> bool:
         value = _value(item, self.field)
@@ -122,17 +125,35 @@ class Filters:
     """A conjunction of conditions on an item's fields."""
 
     conditions: tuple[AnyOf | Compared, ...] = ()
+    forbidden: tuple[AnyOf | Compared, ...] = ()
+    """What an item must not be, none of it."""
 
     def expression(self) -> str:
-        """The conditions in Milvus's language; empty where there are none."""
-        return " and ".join(condition.expression() for condition in self.conditions)
+        """The conditions in Milvus's language; empty where there are none.
+
+        Of what is forbidden only what every item has: engines differ in what "not" means where a value is missing.
+        """
+        wanted = [condition.expression() for condition in self.conditions]
+        return " and ".join([*wanted, *(f"not {each.expression()}" for each in self.forbidden if _everywhere(each))])
 
     def matches(self, item: Item) -> bool:
         """Whether ``item`` passes every condition: the same meaning as ``expression``."""
-        return all(condition.matches(item) for condition in self.conditions)
+        wanted = all(condition.matches(item) for condition in self.conditions)
+        return wanted and not any(condition.matches(item) for condition in self.forbidden)
+
+    def __and__(self, other: Filters) -> Filters:
+        return Filters(self.conditions + other.conditions, self.forbidden + other.forbidden)
+
+    def negated(self) -> Filters:
+        """Forbids what these filters ask for: each condition by itself."""
+        return Filters(forbidden=self.conditions)
 
 
 NO_FILTERS = Filters()
+
+
+def _everywhere(condition: AnyOf | Compared) -> bool:
+    return isinstance(condition, AnyOf) and condition.field in _COLUMNS - {"price"} and bool(condition.values)
 
 
 def parse_filters(raw: Mapping[str, object], fields: Mapping[str, FieldKind]) -> Filters:

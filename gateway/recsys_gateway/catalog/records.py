@@ -30,11 +30,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A customer. ``history`` holds item ids, oldest first (the store keeps the latest ones only)."""
+    """A customer. ``history`` holds item ids, oldest first (the store keeps the latest ones only).
+
+    ``dismissed`` are items that the customer does not want to see.
+    """
 
     id: str
     traits: Mapping[str, Scalar] = field(default_factory=dict)
     history: tuple[str, ...] = ()
+    dismissed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

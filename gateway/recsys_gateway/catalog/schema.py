@@ -1,8 +1,9 @@
 """The collections of a catalogue in Milvus, and their limits.
 
-``items`` holds what is searched; ``users`` and ``interactions`` are read by their keys; ``catalog`` holds a few facts
-about the whole (fields that filters may use, popular items, the version of this schema). Milvus wants a vector in
-every collection: where there is none to search, ``unused`` is one of two zeros.
+``items`` holds what is searched; all others are read by their keys, which is quick on every Milvus: ``users``,
+``interactions``, ``statistics`` (events of each item), ``tombstones`` (what was removed through the API), ``catalog``
+(a few facts about the whole). Milvus wants a vector in every collection: where there is none to search, ``unused`` is
+one of two zeros.
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ from typing import Any
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from recsys_gateway.catalog.collaborative import RANK
+from recsys_gateway.catalog.engine_features import EngineFeatures
 from recsys_gateway.catalog.limits import CATEGORIES, CATEGORY_BYTES, ID_BYTES, TEXT_BYTES, TITLE_BYTES
 
-SCHEMA_VERSION = 1
-"""Written with the catalogue. A store of another version is rebuilt by the loader, except for its interactions."""
+SCHEMA_VERSION = 2
+"""Written with the catalogue; ``migration.py`` brings a store of an older one up to it."""
 
 ITEMS = "items"
 USERS = "users"
 INTERACTIONS = "interactions"
+STATISTICS = "statistics"
+TOMBSTONES = "tombstones"
 CATALOG = "catalog"
+
+CONSISTENCY = "Session"
+"""A reader sees what its own process has written, and does not wait for what others write."""
 
 REVISION = "revision"
 """The fact that names the state of the items: a random id, so that no two stores share one."""
 
 COLLABORATIVE_DIMENSION = 2 * RANK
-HISTORY_LENGTH = 100
-"""Latest items kept with a user."""
-
 UNUSED = (0.0, 0.0)
 
 ITEM_FIELDS = (
@@ -39,19 +43,27 @@ ITEM_FIELDS = (
     "price",
     "in_stock",
     "attributes",
-    "popularity",
     "text",
     "collaborative",
 )
-"""What is read of an item: without a list everything comes back, the sparse vector and the document too."""
 
-USER_FIELDS = ("id", "traits", "history")
-INTERACTION_FIELDS = ("user_id", "item_id", "timestamp", "position")
+USER_FIELDS = ("id", "traits", "history", "dismissed")
+INTERACTION_FIELDS = ("user_id", "item_id", "type", "timestamp", "position")
+NO_NUMBER = -1.7e308
+"""Stands for a number that is not there, on a Milvus that knows no null."""
 
 
-def create_items(client: Any, dimension: int, timeout: float) -> None:
-    """Create ``items`` with text vectors of ``dimension``."""
-    schema = _schema()
+def item_fields(features: EngineFeatures) -> list[str]:
+    """What is read of an item: without a list everything comes back, the sparse vector and the document too."""
+    return [name for name in ITEM_FIELDS if name != "collaborative" or features.several_vectors]
+
+
+def create_items(client: Any, features: EngineFeatures, dimension: int, timeout: float) -> None:
+    """Create ``items`` with text vectors of ``dimension``.
+
+    ``source_hash`` is of what a table said of the item when it was last loaded; empty: only the API did.
+    """
+    schema, indexes = _schema(), MilvusClient.prepare_index_params()
     schema.add_field("title", DataType.VARCHAR, max_length=TITLE_BYTES)
     schema.add_field("description", DataType.VARCHAR, max_length=TEXT_BYTES)
     schema.add_field(
@@ -61,11 +73,25 @@ def create_items(client: Any, dimension: int, timeout: float) -> None:
         max_capacity=CATEGORIES,
         max_length=CATEGORY_BYTES,
     )
-    schema.add_field("price", DataType.DOUBLE, nullable=True)
+    schema.add_field("price", DataType.DOUBLE, **_nullable(features))
     schema.add_field("in_stock", DataType.BOOL)
     schema.add_field("attributes", DataType.JSON)
-    schema.add_field("popularity", DataType.DOUBLE)
-    schema.add_field("content_hash", DataType.VARCHAR, max_length=64)
+    schema.add_field("source_hash", DataType.VARCHAR, max_length=64)
+    schema.add_field("document_hash", DataType.VARCHAR, max_length=64)
+    schema.add_field("text", DataType.FLOAT_VECTOR, dim=dimension)
+    indexes.add_index("text", index_type="AUTOINDEX", metric_type="COSINE")
+    if features.several_vectors:
+        schema.add_field("collaborative", DataType.FLOAT_VECTOR, dim=COLLABORATIVE_DIMENSION)
+        indexes.add_index("collaborative", index_type="AUTOINDEX", metric_type="IP")
+    _add_document(schema, indexes, features)
+    client.create_collection(ITEMS, schema=schema, index_params=indexes, timeout=timeout, consistency_level=CONSISTENCY)
+
+
+def _add_document(schema: Any, indexes: Any, features: EngineFeatures) -> None:
+    """The text of an item, and the sparse vector that Milvus makes of it where it can."""
+    if not features.keywords:
+        schema.add_field("document", DataType.VARCHAR, max_length=TEXT_BYTES)
+        return
     schema.add_field(
         "document",
         DataType.VARCHAR,
@@ -74,8 +100,6 @@ def create_items(client: Any, dimension: int, timeout: float) -> None:
         analyzer_params={"type": "standard"},
     )
     schema.add_field("keywords", DataType.SPARSE_FLOAT_VECTOR)
-    schema.add_field("text", DataType.FLOAT_VECTOR, dim=dimension)
-    schema.add_field("collaborative", DataType.FLOAT_VECTOR, dim=COLLABORATIVE_DIMENSION)
     schema.add_function(
         Function(
             name="bm25",
@@ -84,36 +108,49 @@ def create_items(client: Any, dimension: int, timeout: float) -> None:
             output_field_names=["keywords"],
         )
     )
-    indexes = MilvusClient.prepare_index_params()
-    indexes.add_index("text", index_type="AUTOINDEX", metric_type="COSINE")
-    indexes.add_index("collaborative", index_type="AUTOINDEX", metric_type="IP")
     indexes.add_index("keywords", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
-    client.create_collection(ITEMS, schema=schema, index_params=indexes, timeout=timeout)
 
 
-def create_users(client: Any, timeout: float) -> None:
+def create_users(client: Any, _features: EngineFeatures, timeout: float) -> None:
+    """``history`` is a list of [item id, timestamp, position], in the order of time."""
     schema = _schema()
     schema.add_field("traits", DataType.JSON)
     schema.add_field("history", DataType.JSON)
-    schema.add_field("content_hash", DataType.VARCHAR, max_length=64)
+    schema.add_field("dismissed", DataType.JSON)
+    schema.add_field("source_hash", DataType.VARCHAR, max_length=64)
     _create_unsearched(client, USERS, schema, timeout)
 
 
-def create_interactions(client: Any, timeout: float) -> None:
+def create_interactions(client: Any, features: EngineFeatures, timeout: float) -> None:
     """Append-only; the key is the event's id, which makes an event that comes twice one event."""
     schema = _schema()
     for name in ("user_id", "item_id", "type"):
         schema.add_field(name, DataType.VARCHAR, max_length=ID_BYTES)
-    schema.add_field("value", DataType.DOUBLE, nullable=True)
+    schema.add_field("value", DataType.DOUBLE, **_nullable(features))
     schema.add_field("timestamp", DataType.DOUBLE)
     schema.add_field("position", DataType.INT64)
     _create_unsearched(client, INTERACTIONS, schema, timeout)
 
 
-def create_catalog(client: Any, timeout: float) -> None:
+def create_statistics(client: Any, _features: EngineFeatures, timeout: float) -> None:
+    schema = _schema()
+    schema.add_field("events", DataType.INT64)
+    _create_unsearched(client, STATISTICS, schema, timeout)
+
+
+def create_tombstones(client: Any, _features: EngineFeatures, timeout: float) -> None:
+    """Keys alone: digests, so that nothing of an erased customer stays."""
+    _create_unsearched(client, TOMBSTONES, _schema(), timeout)
+
+
+def create_catalog(client: Any, _features: EngineFeatures, timeout: float) -> None:
     schema = _schema()
     schema.add_field("value", DataType.JSON)
     _create_unsearched(client, CATALOG, schema, timeout)
+
+
+def _nullable(features: EngineFeatures) -> dict[str, Any]:
+    return {"nullable": True} if features.nullable else {}
 
 
 def _schema() -> Any:
@@ -126,4 +163,4 @@ def _create_unsearched(client: Any, name: str, schema: Any, timeout: float) -> N
     schema.add_field("unused", DataType.FLOAT_VECTOR, dim=len(UNUSED))
     indexes = MilvusClient.prepare_index_params()
     indexes.add_index("unused", index_type="FLAT", metric_type="L2")
-    client.create_collection(name, schema=schema, index_params=indexes, timeout=timeout)
+    client.create_collection(name, schema=schema, index_params=indexes, timeout=timeout, consistency_level=CONSISTENCY)

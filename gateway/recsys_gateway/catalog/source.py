@@ -28,7 +28,11 @@ class Format(StrEnum):
 class TableSource(Frozen):
     """One table. ``columns`` maps a field of ours to a column of the file; without it the file's own names count."""
 
-    uri: str = Field(min_length=1, description="file://PATH or sample://shop; ${NAME} is an environment variable.")
+    uri: str = Field(
+        min_length=1,
+        description="file://PATH or sample://shop; in a cluster also https://HOST/PATH and s3://BUCKET/KEY. ${NAME} is "
+        "an environment variable.",
+    )
     format: Format = Field(default=Format.CSV, description="How the table is written.")
     columns: Mapping[str, str] = Field(default_factory=dict, description="A field of ours: a column of the file.")
     separator: str = Field(default="|", min_length=1, max_length=4, description="Between the values of one cell.")

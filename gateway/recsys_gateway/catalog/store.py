@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,14 @@ from pymilvus.client.types import Status
 from pymilvus.exceptions import ErrorCode, MilvusException, ParamError
 
 from recsys_gateway.catalog import schema
+from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
+from recsys_gateway.catalog.event_counts import EventCounts
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, literal
 from recsys_gateway.catalog.limits import ID_BYTES
 from recsys_gateway.catalog.records import User
 from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user
 from recsys_gateway.config import VectorStore
+from recsys_gateway.credentials import secret
 
 RRF_CONSTANT = 60
 """k of reciprocal rank fusion, score = sum of 1 / (k + rank) (Cormack, Clarke, Büttcher, 2009)."""
@@ -29,6 +31,10 @@ MIN_DEPTH = 30
 """Hits that each arm gives at least. Milvus Lite takes .1 ms for each of them."""
 KEYWORD_CHARACTERS = 4_096
 MAX_KEYS = 1_000
+PAGE = 16_000
+"""Rows a call: Milvus gives at most 16,384."""
+RANKED = 1_000
+"""Most popular items that are looked through for those that pass filters."""
 
 _NOT_LOADED = 101
 _REFUSALS = frozenset(
@@ -79,20 +85,19 @@ class Hit:
 class CatalogStore:
     """A connection to the catalogue. It connects by itself when it is first asked, and again after a failure.
 
-    Every method raises ``StoreUnavailable``, and none waits longer than the configured timeout.
+    Every method raises ``StoreUnavailable``, and none waits longer than the configured timeout. ``counts`` is what
+    popularity is made of; ``read_counts`` fills it, and whoever writes events in this process keeps it up to date.
     """
 
     def __init__(self, config: VectorStore) -> None:
         self._config = config
         # pymilvus logs each failed call with its expression, which may hold what a customer asked for.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        self._client = AsyncMilvusClient(
-            uri=str(config.uri),
-            token=os.environ.get(config.token_env, "") if config.token_env else "",
-            timeout=config.timeout_seconds,
-            grpc_options=_CHANNEL_OPTIONS,
-            dedicated=True,
-        )
+        self.counts = EventCounts()
+        self._features: EngineFeatures | None = None
+        self._token = secret(config.token_env, config.token_file) or ""
+        self._client = self._connection()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def connect(cls, config: VectorStore) -> CatalogStore:
@@ -110,7 +115,31 @@ class CatalogStore:
         return store
 
     async def close(self) -> None:
-        await self._client.close()
+        await asyncio.gather(self._client.close(), *self._closing)
+
+    def use_token(self, token: str) -> None:
+        """Another token from the next call on; calls that run keep the old one. Needs a running loop."""
+        if token == self._token:
+            return
+        log.info("the vector store's token has changed")
+        old, self._token = self._client, token
+        self._client = self._connection()
+        task = asyncio.create_task(self._close_later(old))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _connection(self) -> AsyncMilvusClient:
+        return AsyncMilvusClient(
+            uri=str(self._config.uri),
+            token=self._token,
+            timeout=self._config.timeout_seconds,
+            grpc_options=_CHANNEL_OPTIONS,
+            dedicated=True,
+        )
+
+    async def _close_later(self, client: AsyncMilvusClient) -> None:
+        await asyncio.sleep(self._config.timeout_seconds)  # the longest that a call may still use it
+        await client.close()
 
     async def user(self, user_id: str) -> User | None:
         """The user with the latest items of the history, oldest first; None: not known."""
@@ -122,8 +151,9 @@ class CatalogStore:
         wanted = list(dict.fromkeys(ids))
         found: dict[str, StoredItem] = {}
         for start in range(0, len(wanted), MAX_KEYS):
-            rows = await self._rows(schema.ITEMS, wanted[start : start + MAX_KEYS], schema.ITEM_FIELDS)
-            found |= {row["id"]: stored_item(row) for row in rows}
+            fields = schema.item_fields(await self.features())
+            rows = await self._rows(schema.ITEMS, wanted[start : start + MAX_KEYS], fields)
+            found |= {row["id"]: self._stored(row) for row in rows}
         return {item_id: found[item_id] for item_id in wanted if item_id in found}
 
     async def search(self, request: SearchRequest) -> list[Hit]:
@@ -131,25 +161,47 @@ class CatalogStore:
 
         No arm given: nothing is found (``popular`` is for that).
         """
-        arms = _arms(request)
+        features = await self.features()
+        arms = _arms(request, features)
         if not arms:
             return []
+        fields = schema.item_fields(features)
+        if not features.several_vectors:
+            return await self._search_one(arms[0], request.limit, fields)
         (hits,) = await self._call(
             "hybrid_search",
             schema.ITEMS,
             reqs=arms,
             ranker=RRFRanker(RRF_CONSTANT),
             limit=request.limit,
-            output_fields=list(schema.ITEM_FIELDS),
+            output_fields=fields,
         )
-        return [Hit(stored_item({**hit["entity"], "id": hit["id"]}), float(hit["distance"])) for hit in hits]
+        return [Hit(self._stored({**hit["entity"], "id": hit["id"]}), float(hit["distance"])) for hit in hits]
+
+    async def _search_one(self, arm: AnnSearchRequest, limit: int, fields: Sequence[str]) -> list[Hit]:
+        """A search over the only vector that this Milvus keeps of an item, scored as fused ones are."""
+        (hits,) = await self._call(
+            "search",
+            schema.ITEMS,
+            data=arm.data,
+            anns_field=arm.anns_field,
+            search_params=arm.param,
+            filter=arm.expr,
+            limit=limit,
+            output_fields=list(fields),
+        )
+        found = [self._stored({**hit["entity"], "id": hit["id"]}) for hit in hits]
+        return [Hit(stored, 1 / (RRF_CONSTANT + place)) for place, stored in enumerate(found, 1)]
+
+    def _stored(self, row: Mapping[str, Any]) -> StoredItem:
+        return stored_item(row, self.counts.share(row["id"]))
 
     async def popular(self, limit: int, filters: Filters = NO_FILTERS) -> list[StoredItem]:
         """Items in stock that pass ``filters``, those with most events first.
 
-        Where fewer than ``limit`` of the list that the loader wrote are left, others that pass follow.
+        Where fewer than ``limit`` of the most popular ones are left, others that pass follow.
         """
-        ranked = (await self._fact("popular")).get("ids", [])
+        ranked = self.counts.most(RANKED)
         chosen: list[StoredItem] = []
         for start in range(0, len(ranked), max(1, limit)):
             some = await self.items(ranked[start : start + limit])
@@ -160,11 +212,11 @@ class CatalogStore:
             "query",
             schema.ITEMS,
             filter=_in_stock_and(filters),
-            output_fields=list(schema.ITEM_FIELDS),
+            output_fields=schema.item_fields(await self.features()),
             limit=limit + len(chosen),
         )
         have = {each.item.id for each in chosen}
-        chosen += [stored_item(row) for row in rows if row["id"] not in have]
+        chosen += [self._stored(row) for row in rows if row["id"] not in have]
         return chosen[:limit]
 
     async def fields(self) -> Mapping[str, FieldKind]:
@@ -175,6 +227,38 @@ class CatalogStore:
     async def revision(self) -> str:
         """Differs from what it was before where a load has changed the items; empty: no load has ended yet."""
         return str((await self._fact(schema.REVISION)).get("id", ""))
+
+    async def read_counts(self) -> None:
+        """Take the events of each item from the store; what this process wrote meanwhile is not undone."""
+        version, events, last = self.counts.version, dict[str, int](), ""
+        while True:
+            page = await self._call(
+                "query",
+                schema.STATISTICS,
+                filter=f"id > {literal(last)}",
+                output_fields=["id", "events"],
+                limit=PAGE,
+                iterator="True",
+            )
+            events |= {row["id"]: row["events"] for row in page}
+            if len(page) < PAGE:
+                break
+            last = page[-1]["id"]
+        if version == self.counts.version:
+            self.counts.replace(events)
+
+    async def features(self) -> EngineFeatures:
+        """What this Milvus can do; asked once."""
+        if self._features is None:
+            try:
+                async with asyncio.timeout(self._config.timeout_seconds):
+                    version = await self._client.get_server_version()
+            except (TimeoutError, MilvusException, grpc.RpcError):
+                raise StoreUnavailable(f"{self._config.uri}: not reachable") from None
+            self._features = features_of(version)
+            if self._features.missing:
+                log.warning("searches go without a part", extra={"missing": self._features.missing})
+        return self._features
 
     async def _fact(self, name: str) -> Mapping[str, Any]:
         rows = await self._rows(schema.CATALOG, [name], ("value",))
@@ -221,7 +305,7 @@ class CatalogStore:
         return await call(collection, retry_times=1, **arguments)
 
 
-def _arms(request: SearchRequest) -> list[AnnSearchRequest]:
+def _arms(request: SearchRequest, features: EngineFeatures) -> list[AnnSearchRequest]:
     depth = max(MIN_DEPTH, request.limit)
     excluded = [literal(key) for key in request.excluded if _is_key(key)]
     expression = _in_stock_and(request.filters) + (f" and id not in [{', '.join(excluded)}]" if excluded else "")
@@ -233,9 +317,9 @@ def _arms(request: SearchRequest) -> list[AnnSearchRequest]:
     arms = []
     if (text := _direction(request.text)) is not None:
         arms.append(arm(text, "text", "COSINE"))
-    if words:
+    if words and features.keywords:
         arms.append(arm(words, "keywords", "BM25"))
-    if (user := _direction(request.user_vector)) is not None:
+    if features.several_vectors and (user := _direction(request.user_vector)) is not None:
         arms.append(arm(user, "collaborative", "IP"))
     return arms
 

@@ -1,22 +1,30 @@
-"""The writing side of the catalogue: one writer, rows in batches, each batch flushed before it is acknowledged."""
+"""The writing side of the catalogue: one writer, rows in batches, each durable before it is acknowledged.
+
+Durable means: it survives the death of every process. Milvus has a row in its log when it answers. Milvus Lite has it
+in a log file that the operating system holds; it is flushed too, after each batch of a load, so that it survives the
+machine. A Milvus server limits how often one may flush, and needs none: its log is on other disks already.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from recsys_gateway.catalog import schema
+from recsys_gateway.catalog.batches import batched
+from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
 from recsys_gateway.catalog.filters import literal
 from recsys_gateway.catalog.rows import Row
 from recsys_gateway.catalog.store import StoreUnavailable
 from recsys_gateway.config import VectorStore
+from recsys_gateway.credentials import secret
 
 WRITE_TIMEOUT_SECONDS = 60.0
 """A flush may wait for others; a load is no request that somebody waits for."""
@@ -26,21 +34,34 @@ PAGE = 16_000
 
 
 class CatalogWriter:
-    """Writes the collections. ``acknowledged`` counts the rows that a flush has made durable.
+    """Writes the collections. ``acknowledged`` counts the rows that are durable.
 
-    One writer at a time: Milvus Lite loses rows where two write to a collection. Every method raises
-    ``StoreUnavailable``.
+    ``flushes`` says whether each batch is flushed where that is cheap (Milvus Lite). ``piece`` is how many rows go in
+    one call: Milvus Lite answers no reader meanwhile. Every method raises ``StoreUnavailable``.
     """
 
-    def __init__(self, config: VectorStore, on_acknowledged: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: VectorStore,
+        on_acknowledged: Callable[[int], None] | None = None,
+        *,
+        flushes: bool = True,
+        piece: int = PAGE,
+        timeout: float = WRITE_TIMEOUT_SECONDS,
+    ) -> None:
         self.acknowledged = 0
+        self._timeout = timeout
+        self._piece = piece
+        self._unflushed: dict[str, int] = {}
         self._uri = str(config.uri)
         self._on_acknowledged = on_acknowledged
         # pymilvus logs each failed call with all that was in it.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        token = os.environ.get(config.token_env, "") if config.token_env else ""
+        token = secret(config.token_env, config.token_file) or ""
         with self._reaching("connect"):
-            self._client = MilvusClient(uri=self._uri, token=token, timeout=config.timeout_seconds)
+            self._client = MilvusClient(uri=self._uri, token=token, timeout=config.timeout_seconds, dedicated=True)
+            self.features: EngineFeatures = features_of(self._client.get_server_version())
+        self._flushes = flushes and self.features.lite
 
     def __enter__(self) -> Self:
         return self
@@ -48,67 +69,75 @@ class CatalogWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        self.close()
 
-    def prepare(self, dimension: int) -> None:
-        """Create the collections that are not there, and load all of them.
+    def check(self) -> None:
+        """That Milvus takes calls: it listens before it does."""
+        with self._reaching("look"):
+            self._client.list_collections(timeout=self._timeout)
 
-        A catalogue of another schema version or text dimension is dropped, except for the interactions: the rest is
-        made from the source and from them.
-        """
-        self._ensure(schema.CATALOG, schema.create_catalog)
-        wanted = {"version": schema.SCHEMA_VERSION, "dimension": dimension}
-        if self.fact("schema") != wanted:
-            with self._reaching("drop"):
-                for collection in (schema.ITEMS, schema.USERS):
-                    self._client.drop_collection(collection, timeout=WRITE_TIMEOUT_SECONDS)
-            self.set_fact("derived", {})
-        self._ensure(schema.ITEMS, lambda client, timeout: schema.create_items(client, dimension, timeout))
-        self._ensure(schema.USERS, schema.create_users)
-        self._ensure(schema.INTERACTIONS, schema.create_interactions)
-        if self.fact("schema") != wanted:
-            self.set_fact("schema", wanted)
+    def has(self, collection: str) -> bool:
+        with self._reaching("look"):
+            return bool(self._client.has_collection(collection, timeout=self._timeout))
+
+    def create(self, collection: str, make: Callable[[Any, EngineFeatures, float], None]) -> None:
+        """The collection, loaded; ``make`` creates it where it is not there."""
+        with self._reaching("create"):
+            if not self._client.has_collection(collection, timeout=self._timeout):
+                make(self._client, self.features, self._timeout)
+            self._client.load_collection(collection, timeout=self._timeout)
+
+    def drop(self, collection: str) -> None:
+        with self._reaching("drop"):
+            self._client.drop_collection(collection, timeout=self._timeout)
+
+    def rename(self, collection: str, to: str) -> None:
+        with self._reaching("rename"):
+            self._client.rename_collection(collection, to, timeout=self._timeout)
+            self._client.load_collection(to, timeout=self._timeout)
 
     def query(self, collection: str, expression: str, fields: Sequence[str], **options: Any) -> list[Row]:
         """Rows that ``expression`` finds."""
         with self._reaching("query"):
             rows: list[Row] = self._client.query(
-                collection, filter=expression, output_fields=list(fields), timeout=WRITE_TIMEOUT_SECONDS, **options
+                collection, filter=expression, output_fields=list(fields), **{"timeout": self._timeout, **options}
             )
         return rows
 
     def stored(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
         """Rows of ``collection`` by id; ids that are not there are absent."""
-        if not ids:
-            return {}
-        rows = self.query(collection, _among(ids), ["id", *fields])
-        return {row["id"]: row for row in rows}
+        found: dict[str, Row] = {}
+        for some in batched(ids, self._piece):
+            found |= {row["id"]: row for row in self.query(collection, _among(some), ["id", *fields])}
+        return found
 
-    def all_rows(self, collection: str, fields: Sequence[str]) -> Iterator[Row]:
+    def all_rows(self, collection: str, fields: Sequence[str], page: int = PAGE) -> Iterator[Row]:
         """Every row of ``collection`` with ``id`` and ``fields``, by rising id, a page at a time."""
         last = ""
         while True:
             # Not pymilvus's own iterator: it does not escape the id that a page starts from.
-            page = self.query(collection, f"id > {literal(last)}", ["id", *fields], limit=PAGE, iterator="True")
-            yield from page
-            if len(page) < PAGE:
+            rows = self.query(collection, f"id > {literal(last)}", ["id", *fields], limit=page, iterator="True")
+            yield from rows
+            if len(rows) < page:
                 return
-            last = page[-1]["id"]
+            last = rows[-1]["id"]
 
     def count(self, collection: str) -> int:
         (row,) = self.query(collection, "", ["count(*)"])
         return int(row["count(*)"])
 
     def write(self, collection: str, rows: Sequence[Row]) -> None:
-        """Insert or replace ``rows`` by their ids, flush, and acknowledge them."""
-        with self._reaching("upsert"):
-            self._client.upsert(collection, list(rows), timeout=WRITE_TIMEOUT_SECONDS)
+        """Insert or replace ``rows`` by their ids, and acknowledge them."""
+        for some in batched(rows, self._piece):
+            with self._reaching("upsert"):
+                self._client.upsert(collection, some, timeout=self._timeout)
         self._acknowledge(collection, len(rows))
 
     def append(self, collection: str, rows: Sequence[Row]) -> None:
         """As ``write``, for rows whose ids are known to be new: quicker."""
-        with self._reaching("insert"):
-            self._client.insert(collection, list(rows), timeout=WRITE_TIMEOUT_SECONDS)
+        for some in batched(rows, self._piece):
+            with self._reaching("insert"):
+                self._client.insert(collection, some, timeout=self._timeout)
         self._acknowledge(collection, len(rows))
 
     def remove(self, collection: str, ids: Sequence[str]) -> None:
@@ -116,8 +145,8 @@ class CatalogWriter:
         for start in range(0, len(ids), PAGE):
             with self._reaching("delete"):
                 expression = _among(ids[start : start + PAGE])
-                self._client.delete(collection, filter=expression, timeout=WRITE_TIMEOUT_SECONDS)
-            self._flush(collection)
+                self._client.delete(collection, filter=expression, timeout=self._timeout)
+            self._written(collection, min(PAGE, len(ids) - start))
 
     def fact(self, name: str) -> Mapping[str, Any]:
         """What the catalogue says of itself under ``name``; empty: nothing."""
@@ -127,24 +156,34 @@ class CatalogWriter:
     def set_fact(self, name: str, value: Mapping[str, Any]) -> None:
         row = {"id": name, "value": dict(value), "unused": list(schema.UNUSED)}
         with self._reaching("upsert"):
-            self._client.upsert(schema.CATALOG, [row], timeout=WRITE_TIMEOUT_SECONDS)
-        self._flush(schema.CATALOG)
+            self._client.upsert(schema.CATALOG, [row], timeout=self._timeout)
+        self._written(schema.CATALOG, 1)
 
-    def _ensure(self, collection: str, create: Callable[[Any, float], None]) -> None:
-        with self._reaching("create"):
-            if not self._client.has_collection(collection, timeout=WRITE_TIMEOUT_SECONDS):
-                create(self._client, WRITE_TIMEOUT_SECONDS)
-            self._client.load_collection(collection, timeout=WRITE_TIMEOUT_SECONDS)
+    def flush(self) -> None:
+        """Flush what was written since the last time."""
+        for collection in list(self._unflushed):
+            with self._reaching("flush"):
+                self._client.flush(collection, timeout=self._timeout)
+            del self._unflushed[collection]
+
+    def flush_if_cheap(self) -> None:
+        """``flush`` on Milvus Lite; a server flushes by itself."""
+        if self.features.lite:
+            self.flush()
+
+    def close(self) -> None:
+        self._client.close()
 
     def _acknowledge(self, collection: str, rows: int) -> None:
-        self._flush(collection)
+        self._written(collection, rows)
         self.acknowledged += rows
         if self._on_acknowledged is not None:
             self._on_acknowledged(self.acknowledged)
 
-    def _flush(self, collection: str) -> None:
-        with self._reaching("flush"):
-            self._client.flush(collection, timeout=WRITE_TIMEOUT_SECONDS)
+    def _written(self, collection: str, rows: int) -> None:
+        self._unflushed[collection] = self._unflushed.get(collection, 0) + rows
+        if self._flushes:
+            self.flush()
 
     @contextmanager
     def _reaching(self, what: str) -> Iterator[None]:
@@ -153,6 +192,8 @@ class CatalogWriter:
         except MilvusException as error:
             reason = " ".join(str(error.message).split())[:300]
             raise StoreUnavailable(f"{self._uri}: {what}: {reason}") from error
+        except grpc.RpcError as error:
+            raise StoreUnavailable(f"{self._uri}: {what}: {error.code()}") from error
 
 
 def _among(ids: Sequence[str]) -> str:

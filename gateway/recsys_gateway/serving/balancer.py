@@ -53,6 +53,7 @@ class Balancer:
         self.model = model
         self._admission = admission
         self._balancing = balancing
+        self._gateways: int | None = None
         self._dispatchers = {track: Dispatcher(admission, balancing, policy_of(balancing), random) for track in Track}
         self._ticking: set[Track] = set()
 
@@ -61,7 +62,17 @@ class Balancer:
         same_policy = balancing == self._balancing
         self.model, self._admission, self._balancing = model, admission, balancing
         for dispatcher in self._dispatchers.values():
-            dispatcher.configure(admission, balancing, None if same_policy else policy_of(balancing))
+            dispatcher.configure(admission, None if same_policy else policy_of(balancing))
+        self._share()
+
+    def count_gateways(self, count: int | None) -> None:
+        """So many gateways share the pods, whatever the configuration says; None: as it says."""
+        self._gateways = count
+        self._share()
+
+    def _share(self) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.set_gateways(self._gateways or self._balancing.replicas, clock())
 
     def set_pods(self, specs: Sequence[PodSpec]) -> None:
         now = clock()

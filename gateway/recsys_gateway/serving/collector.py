@@ -37,7 +37,15 @@ class FleetCollector(Collector):
             ejections.add_metric((role,), ejected[role])
         for labels, count in refused.items():
             shed.add_metric(labels, count)
-        return [depth, ejections, shed, *self._pods()]
+        return [depth, ejections, shed, self._discovery(), *self._pods()]
+
+    def _discovery(self) -> Metric:
+        age = GaugeMetricFamily(
+            "recsys_gateway_discovery_age_seconds", "Since the API server told of pods.", labels=("namespace",)
+        )
+        for namespace, seconds in self._fleet.slices.ages.items():
+            age.add_metric((namespace,), seconds)
+        return age
 
     def _pods(self) -> list[Metric]:
         inflight = GaugeMetricFamily("recsys_gateway_pod_inflight", "This gateway's calls at a pod.", labels=_POD)

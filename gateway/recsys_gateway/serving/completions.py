@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
@@ -23,6 +24,14 @@ class Completion:
 
     text: str
     finish_reason: str | None
+    usage: TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """What an answer may begin with: tokens as text and their log-probabilities, the most likely first."""
+
+    log_probabilities: tuple[tuple[str, float], ...]
     usage: TokenUsage
 
 
@@ -67,6 +76,29 @@ def parse_completion(body: object) -> Completion:
             return Completion(text, reason if isinstance(reason, str) else None, parse_usage(body))
         case _:
             raise UpstreamInvalid("the engine's answer has no choices[0].message.content")
+
+
+def parse_first_token(body: object) -> FirstToken:
+    """The alternatives of the first token of a ``chat.completion`` object that was asked for them.
+
+    Log-probabilities that are no finite number, as some engines send for what a filter has ruled out, are left out.
+
+    Raises:
+        UpstreamInvalid: it holds none.
+    """
+    match body:
+        case {"choices": [{"logprobs": {"content": [{"top_logprobs": [_, *_] as told}, *_]}}, *_]}:
+            pass
+        case _:
+            raise UpstreamInvalid("the engine's answer has no choices[0].logprobs.content[0].top_logprobs")
+    found = []
+    for each in told:
+        match each:
+            case {"token": str(token), "logprob": int() | float() as log_probability} if math.isfinite(log_probability):
+                found.append((token, float(log_probability)))
+    if not found:
+        raise UpstreamInvalid("the engine's answer tells no log-probability that is a number")
+    return FirstToken(tuple(sorted(found, key=lambda each: -each[1])), parse_usage(body))
 
 
 def parse_usage(body: object) -> TokenUsage:

@@ -1,7 +1,6 @@
-"""Where a pool's pods come from: a list, or a DNS name that is looked up again and again.
+"""Where a pool's pods come from: a list, a DNS name that is looked up again and again, or a cluster's EndpointSlices.
 
-A source tells what it knows whenever that changes; who listens puts the pools of a model together. A source of another
-kind (EndpointSlices of a cluster) has the same two methods.
+A source tells what it knows whenever that changes; who listens puts the pools of a model together.
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
-from recsys_gateway.config import Pool
+from recsys_gateway.config import PodService, Pool
 from recsys_gateway.serving.balancing.pod import PodSpec
+from recsys_gateway.serving.endpoint_slices import EndpointSlice, FoundPod, missing_port, pods_of
+from recsys_gateway.serving.slice_watch import Follower, SliceWatches
 
 DNS_SECONDS = 5.0
 
@@ -38,7 +39,9 @@ def listed_pods(pool: Pool) -> list[PodSpec]:
     return [_spec(pool, str(endpoint.url).rstrip("/")) for endpoint in pool.endpoints]
 
 
-def source_of(pool: Pool, random: Random) -> PodSource:
+def source_of(pool: Pool, slices: SliceWatches, random: Random) -> PodSource:
+    if pool.service is not None:
+        return ServicePods(pool, pool.service, slices)
     return DnsPods(pool, random) if pool.dns else ListedPods(pool)
 
 
@@ -51,6 +54,39 @@ class ListedPods:
 
     async def close(self) -> None:
         """Nothing runs."""
+
+
+class ServicePods:
+    """The pods of a cluster's Services, as their EndpointSlices tell."""
+
+    def __init__(self, pool: Pool, service: PodService, slices: SliceWatches) -> None:
+        self._pool = pool
+        self._service = service
+        self._slices = slices
+        self._known: list[FoundPod] | None = None
+        self._follower: Follower | None = None
+        self._problem: str | None = None
+
+    def start(self, found: Found) -> None:
+        self._follower = Follower(self._service, lambda slices: self._on_slices(slices, found))
+        self._slices.follow(self._follower)
+
+    async def close(self) -> None:
+        if self._follower is not None:
+            self._slices.forget(self._follower)
+
+    def _on_slices(self, slices: Sequence[EndpointSlice], found: Found) -> None:
+        pods = pods_of(slices, self._service, {pod.url for pod in self._known or ()})
+        problem = missing_port(slices, self._service)
+        if problem and problem != self._problem:
+            log.warning("pods cannot be called: %s", problem, extra={"pool": self._pool.name})
+        self._problem = problem
+        if pods == self._known:
+            return
+        accepting = sum(pod.accepting for pod in pods)
+        log.info("pods found", extra={"pool": self._pool.name, "pods": len(pods), "accepting": accepting})
+        self._known = pods
+        found([_spec(self._pool, pod.url, accepting=pod.accepting) for pod in pods])
 
 
 class DnsPods:
@@ -94,5 +130,5 @@ class DnsPods:
         ]
 
 
-def _spec(pool: Pool, url: str) -> PodSpec:
-    return PodSpec(url, pool.name, pool.weight, pool.slots, pool.track)
+def _spec(pool: Pool, url: str, *, accepting: bool = True) -> PodSpec:
+    return PodSpec(url, pool.name, pool.weight, pool.slots, pool.track, accepting)

@@ -8,7 +8,6 @@ Whoever has an ``OpenCall`` ends it; its place at the pod is given back then, an
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from recsys_gateway.config import CallTimeouts, Role, ServedModel, Track
+from recsys_gateway.credentials import secret
 from recsys_gateway.engines.dialect import Dialect
 from recsys_gateway.engines.registry import dialect_of
 from recsys_gateway.serving.admission.outcomes import Outcome
@@ -68,11 +68,13 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class CallObserver:
-    """Told of each try (role, pool, track, outcome), of each retry, and of each wait for a place, in seconds."""
+    """Told of each try (role, pool, track, outcome), of each retry, of each wait for a place, in seconds, and of how
+    long each place was held (role, pool, track, seconds)."""
 
     called: Callable[[Role, str, Track, str], None] = lambda _role, _pool, _track, _outcome: None
     retried: Callable[[Role], None] = lambda _role: None
     waited: Callable[[Role, float], None] = lambda _role, _seconds: None
+    held: Callable[[Role, str, Track, float], None] = lambda _role, _pool, _track, _seconds: None
 
 
 class Terms(NamedTuple):
@@ -137,9 +139,13 @@ class EngineCalls:
         self._limits = aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect, sock_read=None)
         self._budget = RetryBudget(retry_share)
         self._headers = {"content-type": "application/json"}
-        if model.api_key_env and (key := os.environ.get(model.api_key_env)):
-            self._headers["authorization"] = f"Bearer {key}"
         self._urls: dict[tuple[str, str], URL] = {}
+        if key := secret(model.api_key_env, model.api_key_file):
+            self.use_key(key)
+
+    def use_key(self, key: str) -> None:
+        """The engine's own API key, from the next call on."""
+        self._headers = {**self._headers, "authorization": f"Bearer {key}"}
 
     async def open(self, path: str, body: bytes, terms: Terms) -> OpenCall:
         """An answer that has begun.
@@ -170,7 +176,7 @@ class EngineCalls:
         if not failed.retryable:
             return False
         now = clock()
-        elsewhere = any(pod.spec.url not in tried and not pod.ejection.out(now) for pod in self.balancer.pods)
+        elsewhere = any(pod.spec.url not in tried and pod.up(now) for pod in self.balancer.pods)
         return elsewhere or (terms.patient and failed.end is CallEnd.UNREACHABLE)
 
     async def _acquire(self, terms: Terms, tried: frozenset[str]) -> Lease:
@@ -265,6 +271,7 @@ class EngineCalls:
         self.balancer.release(lease, end)
         spec = lease.pod.spec
         self.observer.called(self.model.role, spec.pool, spec.track, outcome)
+        self.observer.held(self.model.role, spec.pool, spec.track, clock() - lease.taken_at)
 
     async def ask(self, path: str, body: object, seconds: float, limit: int) -> bytes:
         """The whole answer of a route that costs the engine next to nothing: it takes no place at a pod.
@@ -272,7 +279,7 @@ class EngineCalls:
         Raises:
             UpstreamError: there is none.
         """
-        pods = [pod for pod in self.balancer.pods if not pod.ejection.out(clock())] or self.balancer.pods
+        pods = [pod for pod in self.balancer.pods if pod.up(clock())] or self.balancer.pods
         if not pods:
             raise not_admitted(Outcome.NO_PODS, 1)
         spec, outcome = min(pods, key=lambda pod: pod.in_flight / pod.spec.weight).spec, "cancelled"

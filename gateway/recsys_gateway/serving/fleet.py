@@ -12,7 +12,9 @@ import aiohttp
 
 from recsys_gateway.config import GatewayConfig, Role, ServedModel
 from recsys_gateway.serving.engine_calls import CallObserver, EngineCalls, new_session
+from recsys_gateway.serving.gateway_count import GatewayCount
 from recsys_gateway.serving.live_model import LiveModel
+from recsys_gateway.serving.slice_watch import SliceWatches
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,10 @@ class Fleet:
 
     def __init__(self, config: GatewayConfig, observer: CallObserver, random: Random) -> None:
         self.session: aiohttp.ClientSession = new_session()
-        self.models = [LiveModel(model, config, self.session, observer, random) for model in config.models]
+        self.slices = SliceWatches(random)
+        self.models = [LiveModel(model, config, self.session, self.slices, observer, random) for model in config.models]
+        self._gateways = GatewayCount(self.slices, self._on_gateways)
+        self._peers = config.balancing.gateways
         self._asked: dict[str, Asked] = {}
         self._index()
 
@@ -41,9 +46,11 @@ class Fleet:
     def start(self) -> None:
         for live in self.models:
             live.start()
+        self._gateways.follow(self._peers)
 
     async def close(self) -> None:
         await asyncio.gather(*(live.close() for live in self.models))
+        await self.slices.close()
         await self.session.close()
 
     def find(self, name: str | None) -> Asked | None:
@@ -71,6 +78,11 @@ class Fleet:
         for live, model in zip(self.models, config.models, strict=True):
             live.apply(model, config)
         self._index()
+        self._gateways.follow(config.balancing.gateways)
+
+    def _on_gateways(self, count: int | None) -> None:
+        for live in self.models:
+            live.balancer.count_gateways(count)
 
     def _index(self) -> None:
         self._asked = {}

@@ -6,19 +6,23 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from random import Random
+from typing import TypeVar
 
 import aiohttp
 
 from recsys_gateway.config import Admission, Balancing, ServedModel
-from recsys_gateway.engines.dialect import ChatCall
+from recsys_gateway.engines.dialect import ChatCall, ChoiceCall, choice_body
+from recsys_gateway.engines.ranking_modes import alternatives_of
 from recsys_gateway.serving.balancer import Balancer, clock
 from recsys_gateway.serving.balancing.dispatcher import CallEnd
 from recsys_gateway.serving.caller import caller
 from recsys_gateway.serving.completions import (
     Completion,
+    FirstToken,
     Part,
     StreamFailed,
     parse_completion,
+    parse_first_token,
     parse_json,
     read_parts,
 )
@@ -32,6 +36,8 @@ from recsys_gateway.serving.failures import (
     outcome_of,
 )
 from recsys_gateway.serving.open_call import OpenCall
+
+Answer = TypeVar("Answer")
 
 CHAT = "/v1/chat/completions"
 JSON_BODY_BYTES = 8 << 20
@@ -74,17 +80,34 @@ class Upstream:
         Raises:
             UpstreamError: one of its classes, see ``failures``.
         """
-        answer = await self._open(call, streamed=False)
+        return await self._whole(self._chat_body(call, streamed=False), parse_completion)
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives of a token ``choose`` may ask for; None: any number."""
+        return alternatives_of(self.model)
+
+    async def choose(self, call: ChoiceCall) -> FirstToken:
+        """What the answer may begin with. One token is made.
+
+        Raises:
+            UpstreamError: one of its classes.
+        """
+        return await self._whole(choice_body(self.calls.dialect, self.model.name, call), parse_first_token)
+
+    async def _whole(self, body: Mapping[str, object], parse: Callable[[object], Answer]) -> Answer:
+        """The answer to ``body``, read by ``parse``, which raises UpstreamInvalid where it is none."""
+        opened = await self._open(body, streamed=False)
         try:
-            completion = parse_completion(parse_json(await answer.whole(JSON_BODY_BYTES)))
+            answer = parse(parse_json(await opened.whole(JSON_BODY_BYTES)))
         except UpstreamError as error:
-            answer.end(CallEnd.OK, outcome_of(error))
+            opened.end(CallEnd.OK, outcome_of(error))
             raise
         else:
-            answer.end(CallEnd.OK)
-            return completion
+            opened.end(CallEnd.OK)
+            return answer
         finally:
-            answer.end()
+            opened.end()
 
     async def stream(self, call: ChatCall) -> AsyncGenerator[Part, None]:
         """The answer in parts, as the engine says them. Close the iterator to abort the engine's work.
@@ -92,7 +115,7 @@ class Upstream:
         Raises:
             UpstreamError: one of its classes; also after the first parts.
         """
-        answer = await self._open(call, streamed=True)
+        answer = await self._open(self._chat_body(call, streamed=True), streamed=True)
         try:
             async with aclosing(read_parts(_all_of(answer))) as parts:
                 async for part in parts:
@@ -135,8 +158,10 @@ class Upstream:
         """Whether some pod answers its health route with success."""
         return await self.calls.healthy()
 
-    async def _open(self, call: ChatCall, *, streamed: bool) -> OpenCall:
-        body = self.calls.dialect.chat_body(self.model.name, call, stream=streamed)
+    def _chat_body(self, call: ChatCall, *, streamed: bool) -> Mapping[str, object]:
+        return self.calls.dialect.chat_body(self.model.name, call, stream=streamed)
+
+    async def _open(self, body: Mapping[str, object], *, streamed: bool) -> OpenCall:
         return await self.calls.open(
             CHAT, json.dumps(body, ensure_ascii=False).encode(errors="replace"), self._terms(streamed)
         )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
 
 from recsys_gateway.catalog.embedding import Embedder, EmbedderError
 from recsys_gateway.catalog.importers.reading import read_items
-from recsys_gateway.catalog.loading import LoadError, LoadReport, OnError, TableReport, load_catalog
+from recsys_gateway.catalog.load_config import OnError
+from recsys_gateway.catalog.load_summary import changes, skipped, totals
+from recsys_gateway.catalog.loading import LoadError, LoadReport, load_catalog
 from recsys_gateway.catalog.source import SourceError
 from recsys_gateway.catalog.store import StoreUnavailable
 from recsys_gateway.catalog.writing import CatalogWriter
 
 from recsys_operator.local.catalog_job import Acknowledged, CatalogEvent, CatalogJob, Failed, Finished, Progressed
-
-TABLES = {"items": "items", "users": "users", "interactions": "events"}
-"""What a short line calls the rows of each table."""
 
 
 def main() -> None:
@@ -50,31 +48,7 @@ def tell(event: CatalogEvent) -> None:
 
 def finished(report: LoadReport) -> Finished:
     """What the user reads at the end."""
-    tables = {"items": report.items, "users": report.users, "interactions": report.interactions}
-    bad = sum(table.bad_rows for table in tables.values())
-    totals = [f"{table.read:,} {TABLES[name]}" for name, table in tables.items() if table.read]
-    totals += [f"{bad:,} bad row{'s' if bad > 1 else ''} skipped"] if bad else []
-    lines = [", ".join(f"{table.read} {name} ({_changes(table)})" for name, table in tables.items() if table.read)]
-    if report.unknown_items:
-        lines.append(f"{report.unknown_items} items of the interactions are not in the catalogue")
-    return Finished(totals=", ".join(totals), summary="\n".join(lines), skipped=tuple(_skipped(tables)))
-
-
-def _skipped(tables: Mapping[str, TableReport]) -> Iterator[str]:
-    for name, table in tables.items():
-        yield from (f"skipped: {problem}" for problem in table.bad)
-        if table.bad_rows > len(table.bad):
-            yield f"skipped: {table.bad_rows - len(table.bad)} more rows of {name}"
-
-
-def _changes(table: TableReport) -> str:
-    return ", ".join(_nonzero(added=table.added, changed=table.changed, removed=table.removed)) or "unchanged"
-
-
-def _nonzero(**counts: int) -> Iterator[str]:
-    for name, count in counts.items():
-        if count:
-            yield f"{count} {name}"
+    return Finished(totals=totals(report), summary=changes(report), skipped=tuple(skipped(report)))
 
 
 if __name__ == "__main__":

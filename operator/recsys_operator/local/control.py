@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recsys_operator.local.spawning import exit_text
-from recsys_operator.local.state import DataDirectory, LocalState, ProcessState, ProcessStatus
+from recsys_operator.local.state import DataDirectory, DataDirectoryError, LocalState, ProcessState, ProcessStatus
 
 STOP_SECONDS = 30.0
 EXIT_SECONDS = 2.0
@@ -32,6 +32,11 @@ def down(directory: DataDirectory) -> LocalState | None:
     """
     state = directory.running_state()
     if state is None:
+        if directory.is_locked():
+            raise DataDirectoryError(
+                f"{directory.path}: recsys runs here, and its state.json is missing or unreadable: "
+                f"end the process that holds {directory.lock} (fuser {directory.lock})"
+            )
         return None
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal(state.pid, number)

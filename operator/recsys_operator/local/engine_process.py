@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from recsys_operator.local.ports import PortInUseError, require_free
+from recsys_operator.local.uris import UriError, sample_model_path, samples_folder
 
 PROMPT_CACHE_MIB = 256
 """Of prompts that were seen, in main memory; llama.cpp would take 8 GiB."""
@@ -22,7 +23,7 @@ def main() -> None:
     arguments = _parse(sys.argv[1:])
     try:
         # llama.cpp tells a port in use and a file that is no model in the same words.
-        require_free("127.0.0.1", arguments.port)
+        require_free(arguments.host, arguments.port)
     except PortInUseError as error:
         sys.exit(f"{error}, which was free a moment ago: start again")
     # Imported after the arguments are known to be good: it loads the inference libraries.
@@ -31,7 +32,7 @@ def main() -> None:
     parameters = CommonParams()
     parameters.model.path = str(arguments.model)
     parameters.model_alias = {arguments.alias}
-    parameters.hostnames = ["127.0.0.1"]
+    parameters.hostnames = [arguments.host]
     parameters.port = arguments.port
     parameters.n_parallel = arguments.slots
     parameters.n_ctx = arguments.slots * arguments.context
@@ -63,10 +64,20 @@ def threads_here() -> int:
     return max(1, cores - 1)
 
 
+def _model_path(given: str) -> Path:
+    if not given.startswith("sample://"):
+        return Path(given)
+    try:
+        return sample_model_path(given, samples_folder())
+    except UriError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="GGUF file")
+    parser.add_argument("--model", type=_model_path, required=True, help="GGUF file, or sample://NAME")
     parser.add_argument("--alias", required=True, help="name that /v1/models shows")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--slots", type=int, default=2, help="sequences that run at once")
     parser.add_argument("--context", type=int, default=4096, help="tokens of one sequence")

@@ -117,7 +117,7 @@ def _fetch(uri: str, revision: str | None, choose: Choice) -> list[Path]:
         chosen = choose([sibling.rfilename for sibling in info.siblings or ()], parsed.file)
         return [Path(str(hub.hf_hub_download(parsed.repo, file, revision=revision))) for file in chosen]
     except HfHubHTTPError as error:
-        raise UriError(_refusal(uri, revision, error, hub.endpoint)) from None
+        raise UriError(refusal(uri, revision, error, hub.endpoint)) from None
     except (HTTPError, OSError) as error:
         if (cached := _cached(parsed.repo, revision)) is not None:
             return [cached / file for file in choose(_files_under(cached), parsed.file)]
@@ -127,7 +127,8 @@ def _fetch(uri: str, revision: str | None, choose: Choice) -> list[Path]:
         ) from None
 
 
-def _refusal(uri: str, revision: str | None, error: HfHubHTTPError, endpoint: str) -> str:
+def refusal(uri: str, revision: str | None, error: HfHubHTTPError, endpoint: str) -> str:
+    """Why the hub at ``endpoint`` would not give it, and what to do."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     match error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import AnyHttpUrl
 from recsys_gateway.catalog.source import CatalogSource
 from recsys_gateway.config import (
+    Balancing,
     CallTimeouts,
     Endpoint,
     EngineType,
@@ -25,6 +26,7 @@ from recsys_gateway.config import Pool as ServedPool
 
 from recsys_operator.api.models import Model
 from recsys_operator.api.recommender_system import RecommenderSystem, RecommenderSystemSpec, ResourceError
+from recsys_operator.components.model_identity import by_role, served_names
 from recsys_operator.local.catalog_job import OnError
 from recsys_operator.local.milvus_files import discard_index_files
 from recsys_operator.local.resolve import ExternalEngine, ModelFile, NotTunedYet, ResolvedFiles
@@ -128,6 +130,7 @@ def plan(
     config = GatewayConfig(
         models=tuple(served),
         admission=spec.gateway.admission,
+        balancing=Balancing.model_validate(spec.gateway.balancing.model_dump()),
         embedder=InProcessEmbedder(path=files.embedder),
         vector_store=store,
         recommendation=spec.recommendation,
@@ -152,16 +155,11 @@ def reachable(host: str) -> str:
 
 
 def _served_models(spec: RecommenderSystemSpec, files: ResolvedFiles, ports: Ports) -> list[ServedModel]:
-    wanted = {Role.TUNED: spec.models.tuned, Role.BASE: spec.models.base}
-    served: list[ServedModel] = []
-    for role, model in wanted.items():
-        if model is None or isinstance(files.models[role], NotTunedYet):
-            continue
-        name = model_name(model)
-        if any(other.name == name for other in served):
-            name = f"{name}-{role}"
-        served.append(_served_model(role, name, model, files, ports))
-    return served
+    models = {
+        role: model for role, model in by_role(spec.models).items() if not isinstance(files.models[role], NotTunedYet)
+    }
+    names = served_names(models)
+    return [_served_model(role, names[role], model, files, ports) for role, model in models.items()]
 
 
 def _served_model(role: Role, name: str, model: Model, files: ResolvedFiles, ports: Ports) -> ServedModel:
@@ -180,27 +178,9 @@ def _served_model(role: Role, name: str, model: Model, files: ResolvedFiles, por
         role=role,
         engine=engine,
         pools=(served_pool,),
-        timeouts=SAMPLE_TIMEOUTS if model.model.is_sample else CallTimeouts(),
+        timeouts=SAMPLE_TIMEOUTS if model.model.is_sample else CallTimeouts(**model.timeouts.model_dump()),
         sample=model.model.is_sample,
     )
-
-
-def model_name(model: Model) -> str:
-    """What clients ask for: the given name, else one that the address tells."""
-    source = model.model
-    if source.name is not None:
-        return source.name
-    if source.is_external:
-        return "default"
-    scheme, _, rest = source.uri.partition("://")
-    match scheme:
-        case "sample":
-            return f"sample-{rest}"
-        case "hf":
-            return rest.split(":")[0]
-        case _:
-            path = Path(rest)
-            return path.parent.name if path.stem == "model" and path.parent.name else path.stem
 
 
 def _vector_store(spec: RecommenderSystemSpec, ports: Ports) -> VectorStore:

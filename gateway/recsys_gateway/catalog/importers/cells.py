@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 
 from recsys_gateway.catalog.filters import FieldKind
 from recsys_gateway.catalog.limits import BadValue
+from recsys_gateway.catalog.plain_text import plain
 from recsys_gateway.catalog.records import Scalar
 
 # Not what float() takes: codes such as 007, 1e5 and 1_000 are texts.
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-_BREAKS = re.compile(r"\r\n|[\t\n\v\f\r\x85]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TRUE = frozenset({"true", "1", "yes"})
 _FALSE = frozenset({"false", "0", "no"})
 
@@ -30,14 +29,6 @@ def required(name: str, cell: str) -> str:
     if text := cell.strip():
         return text
     raise BadValue(f"{name}: empty")
-
-
-def plain(cell: str) -> str:
-    """The cell without control characters (C0, C1, DEL), which would reach terminals and pages.
-
-    What separates lines and words becomes a blank.
-    """
-    return _CONTROL.sub("", _BREAKS.sub(" ", cell)).strip()
 
 
 def number(name: str, cell: str) -> float:

@@ -19,6 +19,7 @@ from recsys_gateway.catalog.filters import FieldKind
 from recsys_gateway.catalog.importers import cells
 from recsys_gateway.catalog.importers.row_error import RowError
 from recsys_gateway.catalog.limits import BadValue, fitting_interaction, fitting_item, fitting_user
+from recsys_gateway.catalog.plain_text import plain
 from recsys_gateway.catalog.records import Interaction, Item, Scalar, User
 from recsys_gateway.catalog.source import SourceError, TableSource
 
@@ -42,9 +43,9 @@ def read_items(path: Path, source: TableSource) -> Iterator[Item | RowError]:
     def item(row: Cells) -> Item:
         record = Item(
             id=cells.required("id", row["id"]),
-            title=cells.required("title", cells.plain(row["title"])),
-            description=cells.plain(row.get("description", "")),
-            categories=cells.several(cells.plain(row.get("categories", "")), source.separator),
+            title=cells.required("title", plain(row["title"])),
+            description=plain(row.get("description", "")),
+            categories=cells.several(plain(row.get("categories", "")), source.separator),
             price=cells.price(row.get("price", "")),
             in_stock=cells.truth("in_stock", row["in_stock"]) if row.get("in_stock", "").strip() else True,
             attributes=_scalars(row, kinds),
@@ -79,7 +80,7 @@ def read_interactions(path: Path, source: TableSource) -> Iterator[Interaction |
     """
     columns = _columns(path, source, _INTERACTION_COLUMNS, needed=("user_id", "item_id"))
     columns = {name: column for name, column in columns.items() if name in _INTERACTION_COLUMNS}
-    occurrences: Counter[str] = Counter()
+    occurrences: Counter[bytes] = Counter()
 
     def interaction(row: Cells) -> Interaction:
         user, item = cells.required("user_id", row["user_id"]), cells.required("item_id", row["item_id"])
@@ -95,11 +96,11 @@ def read_interactions(path: Path, source: TableSource) -> Iterator[Interaction |
     return _records(path, columns, interaction)
 
 
-def event_id_of(user: str, item: str, event_type: str, moment: float, occurrences: Counter[str]) -> str:
+def event_id_of(user: str, item: str, event_type: str, moment: float, occurrences: Counter[bytes]) -> str:
     """The id of an event that its source gives none: equal in every reading of the same file."""
-    said = hashlib.sha256("\x00".join([user, item, event_type, repr(moment)]).encode()).hexdigest()[:24]
+    said = hashlib.sha256("\x00".join([user, item, event_type, repr(moment)]).encode()).digest()[:12]
     occurrences[said] += 1
-    return f"{said}-{occurrences[said]}"
+    return f"{said.hex()}-{occurrences[said]}"
 
 
 def _columns(path: Path, source: TableSource, known: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, str]:

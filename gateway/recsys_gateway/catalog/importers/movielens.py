@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from recsys_gateway.catalog.importers.cells import number, plain, required
+from recsys_gateway.catalog.importers.cells import number, required
 from recsys_gateway.catalog.importers.row_error import RowError
 from recsys_gateway.catalog.limits import BadValue, fitting_item, fitting_user
+from recsys_gateway.catalog.plain_text import plain
 from recsys_gateway.catalog.records import Interaction, Item, Scalar, User
 from recsys_gateway.catalog.source import SourceError
 

@@ -6,8 +6,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
-from recsys_gateway.catalog.importers import csv_tables, movielens
+from recsys_gateway.catalog.importers import csv_tables, movielens, movielens_latest, typed_tables
 from recsys_gateway.catalog.importers.row_error import RowError
 from recsys_gateway.catalog.records import Interaction, Item, User
 from recsys_gateway.catalog.source import Format, SourceError, TableSource, expand
@@ -22,13 +23,27 @@ def read_items(source: TableSource, environment: Mapping[str, str] = os.environ)
         SourceError: the table cannot be read; the message says what to do.
     """
     path = located(source, environment)
-    return movielens.read_items(path) if _is_movielens(source) else csv_tables.read_items(path, source)
+    match source.format:
+        case Format.MOVIELENS:
+            found: Iterator[Item | RowError] = _movielens(path).read_items(path)
+            return found
+        case Format.CSV:
+            return csv_tables.read_items(path, source)
+        case _:
+            return typed_tables.read_items(path, source)
 
 
 def read_users(source: TableSource, environment: Mapping[str, str] = os.environ) -> Iterator[User | RowError]:
     """Users of the table; raises as ``read_items``."""
     path = located(source, environment)
-    return movielens.read_users(path) if _is_movielens(source) else csv_tables.read_users(path, source)
+    match source.format:
+        case Format.MOVIELENS:
+            found: Iterator[User | RowError] = _movielens(path).read_users(path)
+            return found
+        case Format.CSV:
+            return csv_tables.read_users(path, source)
+        case _:
+            return typed_tables.read_users(path, source)
 
 
 def read_interactions(
@@ -36,7 +51,17 @@ def read_interactions(
 ) -> Iterator[Interaction | RowError]:
     """Events of the table; raises as ``read_items``."""
     path = located(source, environment)
-    return movielens.read_interactions(path) if _is_movielens(source) else csv_tables.read_interactions(path, source)
+    match source.format:
+        case Format.MOVIELENS:
+            return (
+                movielens_latest.read_interactions(path)
+                if movielens_latest.is_it(path)
+                else movielens.read_interactions(path)
+            )
+        case Format.CSV:
+            return csv_tables.read_interactions(path, source)
+        case _:
+            return typed_tables.read_interactions(path, source)
 
 
 def located(source: TableSource, environment: Mapping[str, str] = os.environ) -> Path:
@@ -59,11 +84,10 @@ def located(source: TableSource, environment: Mapping[str, str] = os.environ) ->
     raise SourceError(f"{source.uri}: {scheme.group(1)}:// cannot be read here; give file://PATH or a path")
 
 
+def _movielens(folder: Path) -> ModuleType:
+    """The reader of the folder's layout: that of the latest ones, or that of 100K."""
+    return movielens_latest if movielens_latest.is_it(folder) else movielens
+
+
 def _is_movielens(source: TableSource) -> bool:
-    match source.format:
-        case Format.MOVIELENS:
-            return True
-        case Format.CSV:
-            return False
-        case _:
-            raise SourceError(f"{source.uri}: format {source.format} cannot be read; csv and movielens can")
+    return source.format is Format.MOVIELENS

@@ -71,6 +71,7 @@ class Lease:
     """A place at a pod. ``on_lost`` is called when the pod falls silent, so that a call may go elsewhere."""
 
     pod: PodState
+    taken_at: float
     released: bool = False
     on_lost: Callable[[], None] | None = None
 
@@ -111,14 +112,18 @@ class Dispatcher:
             admission.max_waiting, admission.tenant_share, _floors(admission)
         )
 
-    def configure(self, admission: Admission, balancing: Balancing, policy: Policy | None) -> None:
+    def configure(self, admission: Admission, policy: Policy | None) -> None:
         """Go by new settings from the next call on; ``policy`` None keeps the present one and what it has learnt."""
         self._admission = admission
-        self.gateways = balancing.replicas
         self._policy = policy or self._policy
         self._queue.resize(admission.max_waiting, admission.tenant_share, _floors(admission))
 
     # Events
+
+    def set_gateways(self, count: int, now: float) -> None:
+        """``count`` gateways share the pods from now on; calls that run are left where they are."""
+        self.gateways = count
+        self._bind(now)
 
     def set_pods(self, specs: Iterable[PodSpec], now: float) -> None:
         """What discovery knows now. A pod that is gone keeps its calls to their end, and gets no other.
@@ -306,7 +311,7 @@ class Dispatcher:
 
     def _take(self, pod: PodState, now: float) -> Lease:
         pod.count(1, now)
-        lease = Lease(pod)
+        lease = Lease(pod, now)
         self._leases[lease] = None
         return lease
 
@@ -327,13 +332,14 @@ class Dispatcher:
         return Candidate(pod, load, slots, 1.0 / pod.rate_at(now), room)
 
     def _up(self, now: float) -> list[PodState]:
-        return [pod for pod in self.pods.values() if pod.spec.accepting and not pod.ejection.out(now)]
+        return [pod for pod in self.pods.values() if pod.up(now)]
 
     def _may_eject(self, pod: PodState, fault: Fault, now: float) -> bool:
         """A pod that refuses connections is down, and that is a fact. The rest is judgement, and judgement may take at
         most half of the pods away."""
-        out = sum(1 for each in self.pods.values() if each is not pod and each.ejection.out(now))
-        return fault is Fault.UNREACHABLE or 2 * (out + 1) <= len(self.pods)
+        pods = [each for each in self.pods.values() if each.spec.accepting or each is pod]
+        out = sum(1 for each in pods if each is not pod and each.ejection.out(now))
+        return fault is Fault.UNREACHABLE or 2 * (out + 1) <= len(pods)
 
     def _well(self, pod: PodState, now: float) -> None:
         if pod.ejection.succeeded():

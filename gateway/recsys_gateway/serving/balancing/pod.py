@@ -55,6 +55,10 @@ class PodState:
         self.rate.weight = spec.weight
         self.spec = spec
 
+    def up(self, now: float) -> bool:
+        """Whether it may get a call, now or when it has room."""
+        return self.spec.accepting and not self.ejection.out(now)
+
     def rate_at(self, now: float) -> float:
         """Calls that a busy slot completes a second, with the busy time up to now accounted for."""
         if now - self.rate.at > RATE_STEP_SECONDS:
