@@ -24,7 +24,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_listening(port: int, process: subprocess.Popen[bytes], seconds: float = START_SECONDS) -> None:
+def wait_until_listening(
+    port: int, process: subprocess.Popen[bytes], seconds: float = START_SECONDS, host: str = "127.0.0.1"
+) -> None:
     """
     Raises:
         RuntimeError: the process ended, or does not listen within ``seconds``.
@@ -33,7 +35,7 @@ def wait_until_listening(port: int, process: subprocess.Popen[bytes], seconds: f
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with status {process.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.5):
             return
         time.sleep(0.02)
     raise RuntimeError(f"{process.args!r} does not listen on {port} within {seconds:g} s")
@@ -52,12 +54,15 @@ class FakeEngineProcess:
         max_concurrent: int | None = None,
         model: str = "example/tiny-llama",
         port: int | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.port = free_port() if port is None else port
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.host = host
+        self.url = f"http://{host}:{self.port}"
         self.slots = slots
         self.speed = speed
-        self._options = ["--dialect", dialect, "--slots", str(slots), "--token-ms", str(token_ms), "--model", model]
+        self._options = ["--host", host]
+        self._options += ["--dialect", dialect, "--slots", str(slots), "--token-ms", str(token_ms), "--model", model]
         self._options += ["--speed", str(speed)]
         if max_concurrent is not None:
             self._options += ["--max-concurrent", str(max_concurrent)]
@@ -89,7 +94,7 @@ class FakeEngineProcess:
     def wait(self) -> None:
         """Return when what was launched listens."""
         assert self._process is not None, "not launched"
-        wait_until_listening(self.port, self._process)
+        wait_until_listening(self.port, self._process, host=self.host)
 
     def kill(self) -> None:
         """SIGKILL: connections break, nothing is finished. Nothing happens where it does not run."""

@@ -13,6 +13,7 @@ from fake_engine.script import Text, answer_to, fitting, json_text, pieces_of, r
 
 MAX_TOTAL_TOKENS = 4096
 MAX_STOP_SEQUENCES = 4
+MAX_TOP_N_TOKENS = 5
 _TYPES = {"string", "number", "integer", "boolean", "object", "array", "null"}
 
 
@@ -185,6 +186,8 @@ def _invalid(body: dict[str, Any], prompt_tokens: int, max_tokens: int | None) -
     elif len(body.get("stop") or ()) > MAX_STOP_SEQUENCES:
         given = len(body["stop"])
         problem = f"`stop` supports up to {MAX_STOP_SEQUENCES} stop sequences. Given: {given}"
+    elif (top_n := body.get("top_logprobs") or 0) > MAX_TOP_N_TOKENS:
+        problem = f"`top_n_tokens` must be >= 0 and <= {MAX_TOP_N_TOKENS}. Given: {top_n}"
     elif prompt_tokens + (max_tokens or 0) > MAX_TOTAL_TOKENS:
         problem = (
             f"`inputs` tokens + `max_new_tokens` must be <= {MAX_TOTAL_TOKENS}. "

@@ -9,6 +9,8 @@ from fake_engine.generation import Gauges, Generation, Refusal, Timing
 from fake_engine.script import Text, answer_to, fitting, json_text, pieces_of, resolved, text_of
 
 MAX_MODEL_LENGTH = 4096
+MAX_LOGPROBS = 20
+"""--max-logprobs of vLLM 0.29, where it is not given."""
 TOKENS_PER_SLOT = 1024
 """KV memory: so many tokens for each slot."""
 _REASONS = {"stop": "stop", "length": "length", "stop_sequence": "stop"}
@@ -51,6 +53,7 @@ class Vllm:
             characters=len(prompt),
             max_tokens=MAX_MODEL_LENGTH - prompt_tokens if max_tokens is None else max_tokens,
             tool=tool,
+            logprobs=(body.get("top_logprobs") or 0) if chat and body.get("logprobs") else None,
         )
 
     def overload(self) -> Refusal:
@@ -71,7 +74,8 @@ class Vllm:
             choice["message"] = message
         else:
             choice["text"] = written
-        choice |= {"logprobs": None, "finish_reason": _reason(generation), "stop_reason": None}
+        logprobs = None if generation.logprobs is None else {"content": _logprobs(generation)}
+        choice |= {"logprobs": logprobs, "finish_reason": _reason(generation), "stop_reason": None}
         kind = "chat.completion" if generation.chat else "text_completion"
         body = self._head(generation, timing.created, kind) | {"choices": [choice], "usage": generation.usage}
         return "", json_text(body)
@@ -149,6 +153,19 @@ def _prompt(body: dict[str, Any], chat: bool) -> tuple[str, int]:
     return prompt, 1 + len(pieces_of(prompt))
 
 
+def _logprobs(generation: Generation) -> list[dict[str, object]]:
+    """Made up; the fields of ChatCompletionLogProbsContent (vllm/entrypoints/openai/chat_completion/protocol.py)."""
+    rows: list[dict[str, object]] = []
+    for piece in generation.text.pieces:
+        others = [piece, *(f"other{number}" for number in range(1, generation.logprobs or 0))]
+        top = [
+            {"token": other, "logprob": -0.01 - 1.5 * rank, "bytes": list(other.encode())}
+            for rank, other in enumerate(others)
+        ]
+        rows.append({**top[0], "top_logprobs": top if generation.logprobs else []})
+    return rows
+
+
 def _check(body: dict[str, Any], prompt_tokens: int, max_tokens: int | None) -> None:
     """
     Raises:
@@ -159,6 +176,9 @@ def _check(body: dict[str, Any], prompt_tokens: int, max_tokens: int | None) -> 
         raise _error(400, f"top_p must be in (0, 1], got {top_p}.", "BadRequestError")
     if body.get("max_tokens") == 0:
         raise _error(400, "max_tokens must be at least 1, got 0.", "BadRequestError")
+    if (wanted := body.get("top_logprobs") or 0) > MAX_LOGPROBS:
+        line = f"Requested sample logprobs of {wanted}, which is greater than max allowed: {MAX_LOGPROBS}"
+        raise _error(400, line, "BadRequestError")
     if prompt_tokens + (max_tokens or 0) > MAX_MODEL_LENGTH:
         line = f"This model's maximum context length is {MAX_MODEL_LENGTH} tokens."
         raise _error(400, line, "BadRequestError")

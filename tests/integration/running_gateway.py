@@ -68,18 +68,23 @@ def configuration(milvus: str, tuned: str, base: str, **recommendation: object) 
 @contextmanager
 def running_gateway(config: dict[str, Any], port: int, folder: Path) -> Iterator[tuple[str, Path]]:
     """A gateway that answers /healthz: its address, and the file of its log."""
-    file, log = folder / f"gateway-{port}.json", folder / f"gateway-{port}.log"
-    file.write_text(json.dumps(config))  # JSON is YAML
-    command = [sys.executable, "-m", "recsys_gateway.main", "--config", str(file), "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stderr=output)
+    process = start_gateway(config, port, folder)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for_status(url + "/healthz", 200, process)
-        yield url, log
+        yield url, folder / f"gateway-{port}.log"
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+def start_gateway(config: dict[str, Any], port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """A gateway's process, just begun."""
+    file, log = folder / f"gateway-{port}.json", folder / f"gateway-{port}.log"
+    file.write_text(json.dumps(config))  # JSON is YAML
+    command = [sys.executable, "-m", "recsys_gateway.main", "--config", str(file), "--port", str(port)]
+    with log.open("ab") as output:
+        return subprocess.Popen(command, stderr=output)
 
 
 def wait_for_status(url: str, status: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 60) -> None:

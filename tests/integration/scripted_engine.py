@@ -21,6 +21,7 @@ def first_ones(tokens: list[str]) -> str:
 
 class ScriptedEngine:
     """``rank`` and ``story`` are what it says; ``status`` and ``hangs`` how it fails; ``cut_after`` cuts its streams.
+    ``extra`` are tokens that it holds for likelier than any candidate.
 
     ``aborted`` counts answers that the client left before their end.
     """
@@ -31,6 +32,7 @@ class ScriptedEngine:
         self.status = 200
         self.hangs = False
         self.cut_after: int | None = None
+        self.extra: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.aborted = 0
@@ -78,11 +80,26 @@ class ScriptedEngine:
             raise
 
     def _whole(self, body: dict[str, Any]) -> web.Response:
+        if body.get("logprobs"):
+            return web.json_response(self._first_token(body))
         schema = body.get("response_format", {}).get("schema", {})
         tokens = schema.get("properties", {}).get("items", {}).get("items", {}).get("enum", [])
         message = {"role": "assistant", "content": self.rank(tokens)}
         usage = {"prompt_tokens": 300, "completion_tokens": 20}
         return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+    def _first_token(self, body: dict[str, Any]) -> dict[str, Any]:
+        """One token with its alternatives: the letters or the item tokens of the prompt, in the order they stand there,
+        each half as likely as the one before; ``extra`` come first."""
+        prompt = body["messages"][-1]["content"]
+        shown = re.findall(r"^(\w)\) ", prompt, re.MULTILINE) or re.findall(
+            r"<[^<>\s]+>", prompt.split("Candidates:")[1]
+        )
+        told = [*self.extra, *shown][: body["top_logprobs"]]
+        top = [{"token": token, "logprob": -0.7 * place, "bytes": None} for place, token in enumerate(told, 1)]
+        choice = {"message": {"role": "assistant", "content": told[0]}, "finish_reason": "length"}
+        choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
+        return {"choices": [choice], "usage": {"prompt_tokens": 60, "completion_tokens": 1}}
 
     async def _streamed(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.filters import ITEM_FIELDS, FieldKind, parse_filters
+from recsys_gateway.catalog.migration import prepare
 from recsys_gateway.catalog.records import Item
 from recsys_gateway.catalog.rows import item_row
 from recsys_gateway.catalog.writing import CatalogWriter
@@ -38,6 +39,13 @@ TEXTS = [
 ]
 NUMBERS: list[float] = [-3, 0, 0.1, 1.5, 2, 1999, 2**53, 1e-7, -1e12]
 FILLED = [text for text in TEXTS if text]
+
+
+class Encoder:
+    dimension = 2
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return np.ones((len(texts), 2), np.float32)
 
 
 @st.composite
@@ -97,7 +105,7 @@ def conditions(draw: st.DrawFn) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def writer(shared_milvus: MilvusLite) -> Iterator[CatalogWriter]:
     with CatalogWriter(shared_milvus.config) as opened:
-        opened.prepare(dimension=2)
+        prepare(opened, Encoder())
         yield opened
 
 
@@ -107,7 +115,7 @@ def test_an_expression_finds_what_the_predicate_passes(
     writer: CatalogWriter, catalogue: list[Item], requests: list[dict[str, object]]
 ) -> None:
     writer.remove(schema.ITEMS, [row["id"] for row in writer.all_rows(schema.ITEMS, [])])
-    writer.write(schema.ITEMS, [item_row(item, np.ones(2, np.float32), None, 0.0, "") for item in catalogue])
+    writer.write(schema.ITEMS, [item_row(item, np.ones(2, np.float32), None, "") for item in catalogue])
     for raw in requests:
         filters = parse_filters(raw, FIELDS)
         rows = writer.query(schema.ITEMS, filters.expression(), [])

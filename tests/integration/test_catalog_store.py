@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.collaborative import RANK, item_vectors, user_vector
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, parse_filters
+from recsys_gateway.catalog.histories import PastEvent
 from recsys_gateway.catalog.limits import BadValue
+from recsys_gateway.catalog.migration import prepare
 from recsys_gateway.catalog.records import Item, User
-from recsys_gateway.catalog.rows import item_row, user_row
+from recsys_gateway.catalog.rows import item_row, statistics_row, user_row
 from recsys_gateway.catalog.store import CatalogStore, SearchRequest, StoreRefused, StoreUnavailable
 from recsys_gateway.catalog.writing import CatalogWriter
 from recsys_gateway.config import VectorStore
@@ -31,6 +33,13 @@ CATALOGUE = [
 FIELDS = {**ITEM_FIELDS, "brand": FieldKind.TEXT}
 
 
+class Encoder:
+    dimension = DIMENSION
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return np.stack([direction(0) for _ in texts])
+
+
 def direction(index: int) -> np.ndarray:
     return np.eye(DIMENSION, dtype=np.float32)[index]
 
@@ -39,17 +48,18 @@ def fill(milvus: MilvusLite) -> None:
     """Texts point along different axes; B follows on A in every history; E has no events."""
     vectors = item_vectors(np.repeat(np.arange(3), 3), np.tile([0, 1, 3], 3), 5)
     with CatalogWriter(milvus.config) as writer:
-        writer.prepare(DIMENSION)
+        prepare(writer, Encoder())
         writer.write(
             schema.ITEMS,
             [
-                item_row(item, direction(number % DIMENSION), vector if vector.any() else None, 0.1 * number, "")
+                item_row(item, direction(number % DIMENSION), vector if vector.any() else None, "")
                 for number, (item, vector) in enumerate(zip(CATALOGUE, vectors, strict=True))
             ],
         )
-        writer.write(schema.USERS, [user_row(User("u", {"age": 3}, ("A",)), "")])
+        writer.write(schema.USERS, [user_row(User("u", {"age": 3}), [PastEvent(1, 0, "A")], "")])
         writer.set_fact("fields", {"brand": "text"})
-        writer.set_fact("popular", {"ids": ["D", "B", "gone", "A"]})
+        counts = {"D": 9, "B": 8, "gone": 7, "A": 6}
+        writer.write(schema.STATISTICS, [statistics_row(item_id, count) for item_id, count in counts.items()])
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +71,7 @@ def filled(shared_milvus: MilvusLite) -> MilvusLite:
 @pytest.fixture
 async def store(filled: MilvusLite) -> AsyncIterator[CatalogStore]:
     opened = await CatalogStore.connect(filled.config)
+    await opened.read_counts()
     yield opened
     await opened.close()
 
@@ -128,7 +139,7 @@ async def test_odd_input_is_no_error(store: CatalogStore) -> None:
 
 def test_a_vector_that_is_not_finite_is_not_stored() -> None:
     with pytest.raises(BadValue, match="text"):
-        item_row(CATALOGUE[0], np.full(DIMENSION, np.inf, np.float32), None, 0.0, "")
+        item_row(CATALOGUE[0], np.full(DIMENSION, np.inf, np.float32), None, "")
 
 
 async def test_popular_items_are_in_stock_pass_the_filters_and_are_filled_up(store: CatalogStore) -> None:

@@ -17,7 +17,8 @@ from recsys_finetune.evaluation.candidates import CollaborativeCandidates
 from recsys_finetune.evaluation.datasets import load_dataset
 from recsys_finetune.evaluation.protocol import Case, Split, training_histories
 from recsys_finetune.evaluation.running_gateway import GatewayRefusedError, ask_gateway
-from recsys_finetune.evaluation.tuned_model import TunedModel
+from recsys_finetune.evaluation.tuned_model import PromptTokens, TunedModel
+from recsys_gateway.config import RankingMode
 from typer.testing import CliRunner
 
 Answer = Callable[[str, dict], tuple[int, object]]
@@ -124,13 +125,17 @@ def test_a_gateway_gets_the_history_and_its_list_is_taken_without_what_was_seen(
     def gateway(path, body):
         asked.append((path, body))
         degraded = [{"stage": "rank", "reason": "timeout", "detail": ""}] if body["user_id"] == "v" else []
-        return 200, {"items": [{"id": "b"}, {"id": "a"}], "degraded": degraded}
+        tokens = {"plain_prompt": 900, "by_stage": {"rank": {"prompt": 90, "completion": 10}}}
+        return 200, {"items": [{"id": "b"}, {"id": "a"}], "degraded": degraded, "tokens": tokens}
 
     cases = [Case("u", ("a",), "b"), Case("v", (), "b")]
     with server(gateway) as url:
-        answers = ask_gateway(url + "/", cases, lambda: None)
+        answers = ask_gateway(url + "/", None, cases, lambda: None)
+        ask_gateway(url, RankingMode.ITEM_TOKENS, cases[:1], lambda: None)
     assert answers.lists == [["b"], ["b", "a"]]
     assert answers.failed == 1
+    assert answers.tokens == PromptTokens(90, 10, 900)
+    assert asked.pop()[1]["mode"] == "ItemTokens"
     path, body = min(asked, key=lambda each: each[1]["user_id"])
     assert path == "/v1/recommendations"
     assert body == {"query": "", "user_id": "u", "history": ["a"], "k": 20, "narrate": False, "exclude_seen": True}
@@ -141,7 +146,7 @@ def test_a_gateway_gets_the_history_and_its_list_is_taken_without_what_was_seen(
 )
 def test_a_gateway_that_refuses_is_named(answer, said):
     with server(lambda *_: answer) as url, pytest.raises(GatewayRefusedError, match=said):
-        ask_gateway(url, [Case("u", ("a",), "b")], lambda: None)
+        ask_gateway(url, None, [Case("u", ("a",), "b")], lambda: None)
 
 
 def test_baselines_side_by_side_as_json_and_their_predictions(tmp_path):
@@ -167,6 +172,8 @@ def test_baselines_side_by_side_as_json_and_their_predictions(tmp_path):
         (("--data", "sample"), 2, "--model"),
         (("--data", "sample", "--model", "markov", "--split", "train"), 2, "validation"),
         (("--data", "sample", "--model", "markov", "--model", "popularity", "--predictions", "x"), 2, "--predictions"),
+        (("--data", "sample", "--model", "sample", "--modes", "--predictions", "x"), 2, "--predictions"),
+        (("--data", "sample", "--model", "sample", "--mode", "Magic"), 2, "Verbalizer"),
     ],
 )
 def test_errors_are_one_line_and_say_what_to_do(arguments, code, said):
@@ -188,18 +195,21 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 def test_the_sample_model_is_ahead_of_popularity_on_held_out_purchases(tmp_path):
     """Run for real on every eighth customer; the others' purchases are learnt from all the same.
 
-    The file is in the order of time: its first rows would be the customers who stopped buying early.
+    The file is in the order of time: its first rows would be the customers who stopped buying early. The sample model
+    was trained for ToolCall alone.
     """
     for name in ("items.csv", "users.csv", "interactions.csv", "report.json"):
         (tmp_path / name).write_bytes((samples() / "shop" / name).read_bytes())
     header, *rows = (samples() / "shop" / "heldout.csv").read_text().splitlines(keepends=True)
     (tmp_path / "heldout.csv").write_text("".join([header, *rows[::8]]))
-    result = run("--data", str(tmp_path), "--model", "sample", "--model", "popularity", "--json")
+    arguments = ("--data", str(tmp_path), "--model", "popularity", "--model", "sample", "--mode", "ToolCall", "--json")
+    result = run(*arguments)
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    tuned, popularity = report["models"]
+    popularity, tuned = report["models"]
     assert report["users"] == 125
-    assert tuned["note"] == "the sample tuned model of recsys"
+    assert (tuned["mode"], tuned["note"]) == ("ToolCall", "the sample tuned model of recsys")
     assert tuned["failed"] == tuned["out_of_catalogue"] == 0
     assert tuned["ndcg_at_10"] > popularity["ndcg_at_10"]
     assert tuned["share_of_optimum"] == pytest.approx(tuned["ndcg_at_10"] / report["optimum"]["ndcg_at_10"], abs=1e-3)
+    assert 0 < tuned["tokens_of_plain_prompt"] < 1

@@ -21,7 +21,7 @@ CHAT = "/v1/chat/completions"
 SHARED = os.environ.get("RECSYS_SHARED")
 CAPTURES = sorted(Path(SHARED, "contracts", "tgi").glob("*.http")) if SHARED else []
 HELD = re.compile(
-    r"^(01[0-4]|020|022|030|20[0-4]|21[0-9]|219b|23[0-79]|24[0-3]|243b|25[0-9]|26[0134]|30[0126]|305|"
+    r"^(01[0-4]|020|022|030|20[0-46]|21[0-9]|219b|23[0-79]|24[0-3]|243b|25[0-9]|26[0134]|30[0126]|305|"
     r"444|44[6-9]|45[023]|46[01])-"
 )
 """The captured exchanges that a client here may provoke, but for those that a tokenizer (where max_tokens cuts) or

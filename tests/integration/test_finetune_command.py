@@ -52,8 +52,10 @@ def test_a_model_is_written_measured_and_named_for_the_next_command(catalogue: P
     report = json.loads((catalogue / "model" / "report.json").read_text(encoding="utf-8"))
     assert report["bytes"] == (catalogue / "model" / "model.gguf").stat().st_size
     assert report["validation"]["cases"] == USERS
-    for name in ("popularity", "markov", "retrieval", "tuned"):
+    for name in ("popularity", "markov", "retrieval", "tuned, ToolCall", "tuned, Verbalizer", "tuned, ItemTokens"):
         assert 0 <= report["validation"][name]["ndcg_at_10"] <= 1
+    by_items, by_tool = (report["validation"][f"tuned, {mode}"]["tokens"] for mode in ("ItemTokens", "ToolCall"))
+    assert by_items < by_tool / 2
 
 
 def test_a_missing_table_is_one_line_and_exit_code_1(catalogue: Path) -> None:

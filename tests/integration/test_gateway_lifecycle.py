@@ -107,22 +107,23 @@ def test_models_alone_make_no_recommender(tmp_path: Path, port: Callable[[], int
     [
         ({"models": []}, "models: Tuple should have at least 1 item"),
         (
-            {"engine": "Ollama"},
-            "models.0.engine: the gateway does not speak to Ollama yet; engines it speaks to: LlamaCpp",
+            {"engine": "TGI", "recommendation": {"mode": "ItemTokens"}},
+            "recommendation.mode: ItemTokens needs the log-probabilities of 21 tokens, and TGI tells 5 of the model "
+            "tuned: start the engine with --max-top-n-tokens 256 and say logProbabilities: 256 of the model tuned",
         ),
         (
-            {"recommendation": {"mode": "ItemTokens"}},
-            "recommendation.mode: ItemTokens is not there yet; modes: ToolCall",
+            {"engine": "Ollama", "recommendation": {"mode": "ItemTokens"}},
+            "choose the mode ToolCall, or an engine that tells more",
         ),
         ({"embeder": {}}, "embeder: Extra inputs are not permitted"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_one_line(tmp_path: Path, change: dict[str, Any], line: str) -> None:
     config = configuration(NOBODY, NOBODY, NOBODY)
-    if "engine" in change:
-        config["models"][0] |= change
-    else:
-        config |= change
+    rest = dict(change)
+    if engine := rest.pop("engine", None):
+        next(model for model in config["models"] if model["role"] == "tuned")["engine"] = engine
+    config |= rest
     file = tmp_path / "gateway.yaml"
     file.write_text(json.dumps(config))
     refused = _gateway("--config", str(file))

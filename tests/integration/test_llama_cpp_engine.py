@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 import pytest_asyncio
 from recsys_gateway.config import ServedModel
-from recsys_gateway.engines.dialect import ChatCall
+from recsys_gateway.engines.dialect import ChatCall, ChoiceCall
 from recsys_gateway.recommend.rank import parse_items, recommend_schema
 from recsys_gateway.serving.engine_calls import new_session
 from recsys_gateway.serving.upstream import Upstream
@@ -71,6 +72,26 @@ async def test_a_seed_repeats_an_answer(tuned: Upstream) -> None:
 
 async def test_an_item_is_one_token(tuned: Upstream) -> None:
     assert await tuned.count(["<JKT-001>", "<JKT-001><JKT-002>", "", "<JKT-003>"]) == [1, 2, 0, 1]
+
+
+async def test_the_first_token_tells_as_many_alternatives_as_are_asked_for(tuned: Upstream) -> None:
+    """llama.cpp has no bound: the whole vocabulary, where it is asked for. Log-probabilities of one distribution."""
+    assert tuned.alternatives is None
+    messages = call().messages
+    few = await tuned.choose(ChoiceCall(messages, 5))
+    whole = await tuned.choose(ChoiceCall(messages, 1_000_000))
+    assert len(few.log_probabilities) == 5
+    assert few.log_probabilities == whole.log_probabilities[:5]
+    assert math.fsum(math.exp(each) for _, each in whole.log_probabilities) == pytest.approx(1, abs=1e-3)
+    assert few.usage.completion == 1
+    assert set(TOKENS) <= {token for token, _ in whole.log_probabilities}
+    assert {*"ABCDEFGHIJKLMNOPQRST"} <= {token for token, _ in whole.log_probabilities}
+
+
+async def test_log_probabilities_are_those_of_temperature_1_whatever_is_sampled(tuned: Upstream) -> None:
+    """The same twice: nothing of it depends on a seed."""
+    asked = ChoiceCall(call().messages, 40)
+    assert await tuned.choose(asked) == await tuned.choose(asked)
 
 
 async def test_a_stream_says_the_same_as_the_whole_answer(tuned: Upstream) -> None:

@@ -103,3 +103,28 @@ def test_a_file_that_is_no_model_is_told_in_the_last_line(tmp_path: Path) -> Non
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith(f"llama.cpp cannot serve {model}: is it the whole GGUF file")
+
+
+def test_a_sample_is_served_by_name_on_any_address() -> None:
+    """As in a pod, where nobody knows the path of the package."""
+    (port,) = free_ports(1)
+    command = [*ENGINE, "--model", "sample://tuned", "--alias", "tuned", "--host", "0.0.0.0", "--port", str(port)]  # noqa: S104
+    with subprocess.Popen(command) as process:
+        deadline = time.monotonic() + 60
+        while not answers(f"http://127.0.0.1:{port}/health"):
+            assert process.poll() is None, "the engine ended"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_sample_that_is_not_there_is_told() -> None:
+    result = subprocess.run(
+        [*ENGINE, "--model", "sample://none", "--alias", "x", "--port", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "there are sample://tuned" in result.stderr

@@ -96,6 +96,34 @@ async def test_the_same_request_with_the_same_seed_gives_the_same_answer(gateway
     assert {body["seed"] for body in gateway.tuned.bodies + gateway.base.bodies} == {1}
 
 
+@pytest.mark.parametrize(("mode", "spent"), [("Verbalizer", 60), ("ItemTokens", 60), ("ToolCall", 300)])
+async def test_a_request_chooses_the_mode(gateway: Running, mode: str, spent: int) -> None:
+    answer = await gateway.good({**JACKET, "mode": mode, "narrate": False, "explain": True})
+    assert len(answer["items"]) == 5
+    assert answer["degraded"] == []
+    assert any("tuned" in item["confirmed_by"] for item in answer["items"])
+    assert answer["tokens"]["by_stage"]["rank"]["prompt"] == spent
+    (body,) = gateway.tuned.bodies
+    assert (body.get("max_tokens") == 1) is (mode != "ToolCall")
+    assert answer["explanation"]["without_token"] == 0
+
+
+async def test_what_the_vocabulary_holds_and_the_catalogue_does_not_is_dropped_and_counted(gateway: Running) -> None:
+    """A request without words: the model may name any item, also one that was taken out of the catalogue."""
+    gateway.tuned.extra = ["<GHOST-1>", "<GHOST-2>", "Sure", "<|eos|>"]
+    answer = await gateway.good({"user_id": "17", "k": 5, "mode": "ItemTokens", "narrate": False})
+    assert answer["rejected"] == {"unknown": 2}
+    assert len(answer["items"]) == 5
+
+
+@pytest.mark.parametrize("mode", ["Verbalizer", "ItemTokens"])
+async def test_an_answer_about_something_else_leaves_the_order_of_retrieval(gateway: Running, mode: str) -> None:
+    gateway.tuned.extra = ["Sure", ",", " here"] * 100
+    answer = await gateway.good({**JACKET, "mode": mode, "narrate": False})
+    assert [(each["stage"], each["reason"]) for each in answer["degraded"]] == [("rank", "invalid_answer")]
+    assert len(answer["items"]) == 5
+
+
 async def test_a_seed_that_was_drawn_is_told(gateway: Running) -> None:
     answer = await gateway.good({"query": "tent"})
     assert gateway.tuned.bodies[0]["seed"] == answer["seed"]
@@ -160,7 +188,6 @@ BAD = [
     ({"seed": -1}, 422, "seed"),
     ({"seed": 2**63}, 422, "seed"),
     ({"mode": "Magic"}, 422, "mode"),
-    ({"mode": "Verbalizer"}, 422, "mode"),
     ({"language": "english"}, 422, "language"),
     ({"diversity": {"lambda": 2}}, 422, "diversity.lambda"),
     ({"diversity": {"lambda": 0.5, "target_ild": 0.5}}, 422, "diversity"),

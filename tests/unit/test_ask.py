@@ -8,7 +8,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recsys_operator.ask import AskError, parse_filters, problem_text, show
+from recsys_gateway.client import GatewayError
+from recsys_operator.ask import AskError, parse_filters, show
 from rich.console import Console
 
 ANSWER = {
@@ -141,7 +142,7 @@ def test_a_narrow_terminal_has_an_item_on_one_line() -> None:
     ],
 )
 def test_a_refusal_is_told_once(problem: object, told: str) -> None:
-    assert problem_text(json.dumps(problem).encode(), "HTTP 422") == told
+    assert str(GatewayError(422, json.dumps(problem).encode())) == told
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"items": [1]}', b'{"items": [{"id": 1}]}'])

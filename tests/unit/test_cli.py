@@ -25,11 +25,11 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in result.stdout
-    for command in ("up", "down", "status", "logs", "ask", "load", "finetune", "evaluate", "samples"):
+    for command in ("up", "down", "status", "logs", "ask", "load", "crd", "finetune", "evaluate", "samples"):
         assert f" {command} " in result.stdout
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "logs", "ask", "load"])
+@pytest.mark.parametrize("command", ["up", "down", "status", "logs", "ask", "load", "crd"])
 def test_the_help_of_each_command_has_an_example(command: str) -> None:
     result = RUN.invoke(app, [command, "--help"])
     assert result.exit_code == 0

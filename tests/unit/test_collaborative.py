@@ -75,29 +75,35 @@ def test_equal_events_give_equal_finite_vectors(events: list[tuple[int, int]]) -
 
 
 def event(user: str, item: str, moment: float, position: int = 0) -> dict[str, object]:
-    return {"user_id": user, "item_id": item, "timestamp": moment, "position": position}
+    return {"user_id": user, "item_id": item, "type": "view", "timestamp": moment, "position": position}
 
 
-def summarise(events: list[dict[str, object]], history_length: int) -> EventSummary:
+def summarise(events: list[dict[str, object]]) -> EventSummary:
     log = EventLog()
     for each in events:
         log.add(each)
-    return log.summary(history_length)
+    return log.summary()
 
 
 def test_a_summary_holds_histories_in_time_order_and_popularity() -> None:
     summary = summarise(
         [event("u", "B", 2), event("u", "A", 1), event("v", "B", 5, 9), event("v", "C", 5, 3), event("u", "D", 3)],
-        history_length=2,
     )
-    assert summary.histories == {"u": ("B", "D"), "v": ("C", "B")}
-    assert summary.popularity_of("B") == pytest.approx(2 / 5)
-    assert summary.popularity_of("unknown") == 0
+    assert [past.item_id for past in summary.history_of("u", 2)] == ["B", "D"]
+    assert [past.item_id for past in summary.history_of("v", 9)] == ["C", "B"]
+    assert summary.history_of("unknown", 2) == ()
+    assert (summary.events_of("B"), summary.events_of("unknown")) == (2, 0)
     assert summary.vector_of("unknown") is None
-    assert summary.most_popular(frozenset({"A", "B", "C", "X"})) == ["B", "A", "C"]
+
+
+def test_what_a_customer_dismissed_is_no_history_and_does_not_count() -> None:
+    summary = summarise([event("u", "A", 1), {**event("u", "B", 2), "type": "dismiss"}])
+    assert [past.item_id for past in summary.history_of("u", 9)] == ["A"]
+    assert summary.dismissed == {"u": ("B",)}
+    assert summary.events_of("B") == 0
 
 
 def test_a_summary_of_nothing_is_empty() -> None:
-    summary = summarise([], history_length=2)
-    assert summary.histories == {}
-    assert summary.most_popular(frozenset({"A"})) == []
+    summary = summarise([])
+    assert summary.users == {}
+    assert summary.history_of("A", 2) == ()

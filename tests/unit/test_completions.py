@@ -14,6 +14,7 @@ from recsys_gateway.serving.completions import (
     StreamFailed,
     TokenUsage,
     parse_completion,
+    parse_first_token,
     parse_json,
     read_parts,
 )
@@ -95,3 +96,62 @@ def test_a_whole_answer() -> None:
 def test_an_answer_of_something_else_is_invalid(body: bytes) -> None:
     with pytest.raises(UpstreamInvalid):
         parse_completion(parse_json(body))
+
+
+def told(*alternatives: object, **more: object) -> dict[str, object]:
+    """An answer with ``alternatives`` of its first token."""
+    first = {"token": "A", "logprob": -0.1, "top_logprobs": list(alternatives)}
+    choice = {"message": {"content": "A"}, "logprobs": {"content": [first]}, "finish_reason": "length"}
+    return {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 1}, **more}
+
+
+TOP = [("A", -0.1), ("B", -2.5)]
+SHAPES = {
+    # huggingface/text-generation-inference 3.3.7, captured: no more than these two fields
+    "TGI": [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -2.5}],
+    # vllm-project/vllm 0.29.0, vllm/entrypoints/openai/chat_completion/protocol.py, ChatCompletionLogProb
+    "vLLM": [{"token": "A", "logprob": -0.1, "bytes": [65]}, {"token": "B", "logprob": -2.5, "bytes": None}],
+    # sgl-project/sglang 0.5, python/sglang/srt/entrypoints/openai/protocol.py, TopLogprob: the same fields as OpenAI's
+    "SGLang": [{"token": "A", "bytes": [65], "logprob": -0.1}, {"token": "B", "bytes": [66], "logprob": -2.5}],
+    # ggml-org/llama.cpp, tools/server, as xllamacpp 2026.10 answers (tests/integration/test_llama_cpp_engine.py)
+    "llama.cpp": [
+        {"id": 37, "token": "A", "bytes": [65], "logprob": -0.1},
+        {"id": 38, "token": "B", "bytes": [66], "logprob": -2.5},
+    ],
+    # ollama/ollama 0.33, api/types.go, TokenLogprob
+    "Ollama": [{"token": "A", "logprob": -0.1, "bytes": [65]}, {"token": "B", "logprob": -2.5, "bytes": [66]}],
+}
+
+
+@pytest.mark.parametrize("engine", SHAPES)
+def test_the_alternatives_of_the_first_token(engine: str) -> None:
+    answer = parse_first_token(told(*SHAPES[engine]))
+    assert list(answer.log_probabilities) == TOP
+    assert answer.usage == TokenUsage(9, 1)
+
+
+def test_alternatives_are_sorted_and_those_without_a_finite_number_left_out() -> None:
+    """vLLM writes -9999 for minus infinity; others let it through as null, or as a word that Python reads."""
+    given = [{"token": "B", "logprob": -2.5}, {"token": "A", "logprob": -0.1}]
+    given += [{"token": "C", "logprob": None}, {"token": "D", "logprob": -float("inf")}, {"logprob": -1.0}, "E"]
+    assert list(parse_first_token(told(*given)).log_probabilities) == TOP
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"choices": []},
+        {"choices": [{"message": {"content": "A"}}]},
+        {"choices": [{"message": {"content": "A"}, "logprobs": None}]},
+        {"choices": [{"logprobs": {"content": []}}]},
+        told(),
+        told({"token": "A", "logprob": None}),
+        [],
+        None,
+    ],
+)
+def test_an_answer_without_log_probabilities_is_invalid(body: object) -> None:
+    """TGI's completions route and engines that ignore the field answer so."""
+    with pytest.raises(UpstreamInvalid):
+        parse_first_token(body)

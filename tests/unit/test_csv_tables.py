@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recsys_gateway.catalog.importers.cells import plain
 from recsys_gateway.catalog.importers.reading import located, read_interactions, read_items, read_users
 from recsys_gateway.catalog.importers.row_error import RowError
 from recsys_gateway.catalog.limits import ID_BYTES
+from recsys_gateway.catalog.plain_text import plain
 from recsys_gateway.catalog.records import Interaction, Item, User
 from recsys_gateway.catalog.source import Format, SourceError, TableSource
 
@@ -153,7 +153,6 @@ def test_events_without_ids_get_the_same_ones_in_every_reading(tmp_path: Path) -
         ("id,name\nA,Tent\n", {}, ["no column 'title'", "'id', 'name'", "columns"]),
         ("id,title\nA,Tent\n", {"columns": {"id": "id", "title": "name"}}, ["no column 'name'"]),
         ("id,title,id\nA,Tent,B\n", {}, ["'id' stands twice"]),
-        ("id,title\n", {"format": "parquet"}, ["parquet", "csv and movielens"]),
     ],
 )
 def test_a_file_that_cannot_be_read_says_what_is_wrong(

@@ -54,6 +54,26 @@ def test_a_call_gets_a_free_slot_at_once_and_the_next_one_when_it_is_given_back(
     assert made.waiting == 0
 
 
+def test_a_gateway_that_is_alone_again_fills_the_slots_of_the_others() -> None:
+    made = dispatcher(slots=4)
+    made.set_gateways(4, 0.0)
+    clients = [submit(made) for _ in range(4)]
+    assert [len(client.told) for client in clients] == [1, 0, 0, 0]
+    made.set_gateways(1, 1.0)
+    assert all(isinstance(client.told[-1], Lease) for client in clients)
+
+
+def test_a_pod_that_is_ending_gets_no_call_and_keeps_what_it_has() -> None:
+    made = dispatcher(pods=2)
+    first = submit(made)
+    url = first.lease.pod.spec.url
+    made.set_pods([PodSpec(f"http://pod-{n}", "a", slots=2, accepting=f"http://pod-{n}" != url) for n in range(2)], 1.0)
+    later = [submit(made, 1.0) for _ in range(3)]
+    assert {client.lease.pod.spec.url for client in later if client.told} == {"http://pod-0", "http://pod-1"} - {url}
+    assert made.pods[url].in_flight == 1
+    assert len(later[2].told) == 0
+
+
 def test_giving_back_twice_does_nothing() -> None:
     made = dispatcher(slots=1)
     first = submit(made)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recsys_gateway.catalog.records import Item
-from recsys_gateway.recommend.diversify import cosine_ild, diversify, genre_ild, mmr, unit_rows
+from recsys_gateway.recommend.diversify import cosine_ild, diversify, genre_ild, likeness, mmr, unit_rows
 from recsys_gateway.recommend.stages import VerifiedItem
 
 
@@ -83,3 +83,33 @@ def test_genre_ild_is_the_mean_jaccard_distance(categories: list[list[str]]) -> 
             union = set(one) | set(other)
             distances.append(1 - len(set(one) & set(other)) / len(union) if union else 0)
     assert genre_ild(categories) == pytest.approx(np.mean(distances))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(4, 10), st.integers(2, 5))
+def test_a_target_that_some_list_has_is_reached(seed: int, size: int, dimension: int) -> None:
+    """The target is the diversity of a list that somebody could have chosen."""
+    generator = np.random.default_rng(seed)
+    items = [
+        item(f"{n:02}", float(generator.random()), list(generator.normal(loc=0.7, size=dimension))) for n in range(30)
+    ]
+    vectors = unit_rows([each.vector for each in items])
+    target = cosine_ild(vectors @ vectors.T, [int(n) for n in generator.choice(30, size, replace=False)])
+    slate = diversify(items, size, 0.5, target)
+    assert abs(slate.ild.cosine - target) <= 0.02
+    assert len({each.item.id for each in slate.items}) == size
+
+
+def test_shared_categories_make_items_alike() -> None:
+    """The same distance in text: of two that are as relevant the one of another genre is chosen."""
+    first = item("a", 1.0, [1, 0, 0], "Drama")
+    same = item("b", 0.5, [0, 1, 0], "Drama")
+    other = item("c", 0.5, [0, 0, 1], "Comedy")
+    assert ids([first, same, other], 2, 0.5) == ["a", "c"]
+
+
+def test_without_categories_the_text_alone_counts() -> None:
+    cosines = np.array([[1, 0.4], [0.4, 1]], np.float32)
+    assert likeness(cosines, [["Drama"], []])[0, 1] == pytest.approx(0.4)
+    assert likeness(cosines, [[], []])[0, 1] == pytest.approx(0.4)
+    assert likeness(cosines, [["Drama"], ["Drama", "War"]])[0, 1] == pytest.approx((0.4 + 0.5) / 2)

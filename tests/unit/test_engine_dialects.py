@@ -70,9 +70,18 @@ def test_tgi_counts_one_text_without_its_special_tokens() -> None:
     assert dialect.token_counts([begin, word], 1) == [1]
 
 
+def test_sglang_counts_many_texts_in_one_call() -> None:
+    """python/sglang/srt/entrypoints/openai/serving_tokenize.py: a list of prompts gives a list of counts."""
+    dialect = dialect_of(EngineType.SGLANG)
+    assert dialect.tokenize_body(["one", "two"]) == {"prompt": ["one", "two"], "add_special_tokens": False}
+    assert dialect.token_counts({"tokens": [[1, 2], [3]], "count": [2, 1], "max_model_len": -1}, 2) == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("engine", "answer"),
     [
+        (EngineType.SGLANG, {"count": 3}),
+        (EngineType.SGLANG, {"count": [1, 2]}),
         (EngineType.LLAMA_CPP, {}),
         (EngineType.LLAMA_CPP, []),
         (EngineType.LLAMA_CPP, {"tokens": [5, 6]}),

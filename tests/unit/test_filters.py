@@ -39,7 +39,7 @@ JACKET = Item(
     [
         ({}, ""),
         ({"price": 80}, "(price == 80)"),
-        ({"price": {"gte": 10, "lt": 99.5}}, "price >= 10 and price < 99.5"),
+        ({"price": {"gte": 10, "lt": 99.5}}, "price >= 10 and (price < 99.5 and price >= -9007199254740992)"),
         ({"in_stock": True}, "(in_stock == true)"),
         ({"categories": "Jackets"}, '(array_contains(categories, "Jackets"))'),
         ({"categories": {"in": ["A", "B"]}}, '(array_contains(categories, "A") or array_contains(categories, "B"))'),

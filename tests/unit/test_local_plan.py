@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from recsys_gateway.config import EngineType, GatewayConfig, Role
 from recsys_operator.api.recommender_system import RecommenderSystem, ResourceError
-from recsys_operator.local.plan import LocalPlan, Ports, model_name, plan
+from recsys_operator.components.model_identity import served_name
+from recsys_operator.local.plan import LocalPlan, Ports, plan
 from recsys_operator.local.resolve import ExternalEngine, ModelFile, ModelPlace, NotTunedYet, ResolvedFiles
 from recsys_operator.local.state import DataDirectory
 
@@ -157,7 +158,7 @@ def test_two_models_from_one_file_have_two_names() -> None:
 def test_a_model_is_named_after_its_address(uri: str, name: str) -> None:
     base = system(models={"base": {"model": {"uri": uri}}}).spec.models.base
     assert base is not None
-    assert model_name(base) == name
+    assert served_name(base) == name
 
 
 def test_what_works_in_a_cluster_alone_is_said() -> None:

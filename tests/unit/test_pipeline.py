@@ -17,14 +17,14 @@ from recsys_gateway.catalog.records import Item, User
 from recsys_gateway.catalog.rows import StoredItem
 from recsys_gateway.catalog.store import Hit, SearchRequest, StoreRefused, StoreUnavailable
 from recsys_gateway.config import RankingMode, Recommendation
-from recsys_gateway.engines.dialect import ChatCall
+from recsys_gateway.engines.dialect import ChatCall, ChoiceCall
 from recsys_gateway.recommend.answer import Answer, Delta, ItemsReady
 from recsys_gateway.recommend.deadline import Deadline
 from recsys_gateway.recommend.pipeline import NothingToRecommend, Parts, Pipeline, TunedModel
 from recsys_gateway.recommend.snapshot import CatalogSnapshot
-from recsys_gateway.recommend.stages import Query, Rejection, Sampling
+from recsys_gateway.recommend.stages import Query, Rejection, Sampling, Usage
 from recsys_gateway.recommend.vocabulary import Vocabulary
-from recsys_gateway.serving.completions import Completion, Part, TokenUsage
+from recsys_gateway.serving.completions import Completion, FirstToken, Part, TokenUsage
 from recsys_gateway.serving.failures import UpstreamOverloaded, UpstreamUnavailable
 
 WORDS = ["jacket", "tent", "lamp", "cap"]
@@ -156,6 +156,20 @@ class SilentModel(ScriptedModel):
         yield Part()
 
 
+class Chooser(ScriptedModel):
+    """Says which tokens may come first: ``tokens``, each half as likely as the one before."""
+
+    alternatives: int | None = None
+
+    def __init__(self, *tokens: str) -> None:
+        super().__init__(UpstreamUnavailable("these modes need no text"))
+        self.tokens = tokens
+
+    async def choose(self, call: ChoiceCall) -> FirstToken:
+        told = [(token, -0.7 * place) for place, token in enumerate(self.tokens, 1)]
+        return FirstToken(tuple(told[: call.alternatives]), TokenUsage(40, 1))
+
+
 class WordCounts:
     async def of(self, texts: Iterable[str]) -> Mapping[str, int]:
         return {text: len(text.split()) for text in texts}
@@ -170,6 +184,13 @@ class NoCounts(WordCounts):
 
     async def of_whole(self, texts: Iterable[str]) -> int | None:
         return None
+
+
+class NewItem(WordCounts):
+    """A tokenizer that has no token for the wind jacket."""
+
+    async def of(self, texts: Iterable[str]) -> Mapping[str, int]:
+        return {text: 4 if text == "<J2>" else count for text, count in (await super().of(texts)).items()}
 
 
 class HungCounts(WordCounts):
@@ -494,3 +515,39 @@ async def test_a_search_that_is_refused_is_not_called_an_outage() -> None:
     assert degraded(given) == [("retrieve", "refused")]
     assert ids(given)
     assert lost == []
+
+
+async def test_by_item_tokens_a_product_without_one_comes_in_through_retrieval_and_is_counted() -> None:
+    tuned = TunedModel(Chooser("<L1>", "<J1>", "<C1>"), NewItem())
+    given = await answer(replace(WHOLE, tuned=tuned), replace(ASKED, mode=RankingMode.ITEM_TOKENS, user_id=None))
+    assert degraded(given) == []
+    assert given.explanation.without_token == 1
+    by_id = {each.verified.item.id: each.verified for each in given.items}
+    assert "tuned" in by_id["J1"].confirmed_by
+    assert "tuned" not in by_id["J2"].confirmed_by
+    assert given.tokens.rank == Usage(40, 1)
+
+
+async def test_without_words_an_item_that_retrieval_did_not_find_can_be_named() -> None:
+    tuned = TunedModel(Chooser("<C2>", "<GHOST>", "<C1>", "<T1>", "<J1>"), WordCounts())
+    given = await answer(replace(WHOLE, tuned=tuned), replace(ASKED, text="", mode=RankingMode.ITEM_TOKENS))
+    assert given.rejected == {Rejection.OUT_OF_STOCK: 1, Rejection.UNKNOWN: 1}, "what was seen had no chance at all"
+    assert "C1" in ids(given)
+
+
+async def test_by_letters_the_order_of_the_candidates_is_another_with_each_seed() -> None:
+    """The model always says A: which item that speaks for is the seed's doing."""
+    scores = set()
+    for seed in range(6):
+        asked = replace(ASKED, mode=RankingMode.VERBALIZER, sampling=Sampling(seed=seed))
+        given = await answer(replace(WHOLE, tuned=TunedModel(Chooser("A", "the"), WordCounts())), asked)
+        assert all("tuned" in each.verified.confirmed_by for each in given.items)
+        scores.add(tuple(sorted((each.verified.item.id, each.verified.score) for each in given.items)))
+    assert len(scores) > 1
+
+
+async def test_where_no_token_can_be_counted_all_items_are_taken_to_have_one() -> None:
+    tuned = TunedModel(Chooser("<J1>", "<J2>"), NoCounts())
+    given = await answer(replace(WHOLE, tuned=tuned), replace(ASKED, mode=RankingMode.ITEM_TOKENS))
+    assert degraded(given) == [("prompt", "estimated")]
+    assert given.explanation.without_token == 0

@@ -37,6 +37,9 @@ class Store:
         self.taken += 1
         return [StoredItem(Item(title, title), np.ones(2, np.float32), None, 0.0) for title in self.titles]
 
+    async def read_counts(self) -> None:
+        return
+
     async def fields(self) -> Mapping[str, FieldKind]:
         if self.hung:
             await asyncio.Event().wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,18 @@ from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, Filters, par
 from recsys_gateway.catalog.records import Item
 from recsys_gateway.catalog.rows import StoredItem
 from recsys_gateway.config import RankingMode
-from recsys_gateway.recommend.stages import Arm, Candidate, Query, Rejection, Retrieval, Sampling, Scored, Signals
+from recsys_gateway.recommend.stages import (
+    Arm,
+    Candidate,
+    Query,
+    Ranking,
+    Rejection,
+    Retrieval,
+    Sampling,
+    Scored,
+    Signals,
+    Usage,
+)
 from recsys_gateway.recommend.verify import verify
 
 VECTOR = np.array([1, 0], np.float32)
@@ -28,8 +41,8 @@ def query(filters: Filters = NO_FILTERS) -> Query:
     return Query("tent", None, 5, RankingMode.TOOL_CALL, Sampling(), 0.7, None, None, True, True, filters)
 
 
-def ranked(*ids: str) -> list[Scored]:
-    return [Scored(item_id, 1.0) for item_id in ids]
+def ranked(*ids: str, nameless: Iterable[str] = ()) -> Ranking:
+    return Ranking(tuple(Scored(item_id, 1.0) for item_id in ids), Usage(), frozenset(nameless))
 
 
 def check(said: list[str], shop: list[StoredItem], found: list[Candidate], **more: object) -> tuple[list[str], dict]:
@@ -115,3 +128,14 @@ def test_where_nothing_was_asked_for_history_is_reason_enough() -> None:
     lamps = [Candidate(Item(f"lamp{n}", "lamp"), 0.1, {Arm.HISTORY: 0.9 - n / 10}, VECTOR) for n in range(8)]
     ids, _ = check([], [], lamps)
     assert len(ids) == 8
+
+
+def test_what_the_model_could_not_name_is_judged_by_retrieval_alone() -> None:
+    """A product that is new has no token: at the top of retrieval it stands at the top of the list."""
+    found = [candidate("new"), candidate("old"), candidate("other")]
+    retrieval = Retrieval(tuple(found), None, (), Signals(), frozenset())
+    shop = {each: stored(each) for each in ("old", "other")}
+    verified = verify(ranked("other", "old", nameless=["new"]), shop, retrieval, query(), pool=10)
+    assert next((each.item.id, each.score) for each in verified.items) == ("new", 1.0)
+    named = verify(ranked("other", "old"), shop, retrieval, query(), pool=10)
+    assert {each.item.id: each.score for each in named.items}["new"] == pytest.approx(0.6)
