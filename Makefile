@@ -16,10 +16,10 @@ PYPROJECTS := pyproject.toml gateway/pyproject.toml operator/pyproject.toml fine
 INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up check test lint types unit integration soak bench bench-serving images docs samples dev lock clean
+.PHONY: help up check test lint types unit golden integration cluster cluster-tools soak bench bench-modes bench-serving images docs samples dev lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: .venv/run.installed ## install, start everything, ask one question, serve until Ctrl-C (PORT=8080)
 	@$(RECSYS) up --port $(PORT) --ask "$(QUESTION)" --user 17
@@ -39,22 +39,36 @@ types: .venv/dev.installed
 unit: .venv/dev.installed
 	.venv/bin/pytest -q tests/unit
 
-integration: .venv/dev.installed
-	.venv/bin/pytest -q tests/integration tests/e2e
+golden: .venv/dev.installed ## write tests/golden anew from the builders; read the diff before you commit it
+	RECSYS_UPDATE_GOLDEN=1 .venv/bin/pytest -q tests/unit/components
+
+integration: .venv/dev.installed cluster-tools
+	.venv/bin/pytest -q tests/integration tests/e2e tests/browser tests/cluster
+
+cluster: .venv/run.installed ## a Kubernetes control plane to play with, until Ctrl-C; prints its KUBECONFIG
+	@PYTHONPATH=tests/cluster .venv/bin/python -m controlplane
+
+cluster-tools: .venv/run.installed ## build that control plane's programs, where they are not cached (once, 8 minutes and more)
+	@PYTHONPATH=tests/cluster .venv/bin/python -m controlplane --build-only
 
 bench: .venv/dev.installed ## time the pipeline by stage, and the pass-through beside a bare relay
 	.venv/bin/pytest -q -s tests/bench
 
+bench-modes: .venv/dev.installed ## tokens and quality of the three ranking modes on the sample shop, one table
+	.venv/bin/pytest -q -s tests/bench/test_ranking_modes.py
+
 bench-serving: .venv/dev.installed ## the gateway beside nginx and haproxy (where installed); about an hour
 	cd tests && ../.venv/bin/python -m bench.serving --simulated
 
-soak: .venv/dev.installed ## an hour of trouble before the gateway, an hour of questions to a whole system, a simulated day
+soak: .venv/dev.installed cluster-tools ## an hour of trouble before the gateway, an hour of questions, a simulated day, the operator's faults
 	cd tests && ../.venv/bin/python -m bench.serving.soak --minutes $(SOAK_MINUTES)
 	.venv/bin/python tests/bench/soak.py --minutes $(SOAK_MINUTES)
 	cd tests && ../.venv/bin/python -m simulation.day
+	.venv/bin/pytest -q -s --soak tests/cluster/test_operator_faults.py tests/cluster/test_many_systems.py
 
-images: ## build the gateway's image (needs a Docker engine)
+images: ## build the images of gateway and operator (needs a Docker engine)
 	docker build --file gateway/Dockerfile --tag recsys/gateway:0.1.0 .
+	docker build --file operator/Dockerfile --tag recsys/operator:0.1.0 .
 
 docs: .venv/dev.installed ## generate the references and build the site into site/
 	.venv/bin/python docs/generate_references.py
