@@ -66,7 +66,7 @@ async def test_nothing_fits(shop: str, open_tab: OpenTab) -> None:
 async def test_the_keyboard_is_enough(shop: str, open_tab: OpenTab) -> None:
     tab = await open_tab(shop)
     keys = tab.page.keyboard
-    assert await tab.page.evaluate(FOCUSED) == "query"
+    await tab.page.wait_for_function(f"{FOCUSED} === 'query'")
     await keys.type("a tent for two")
     visited = []
     while "lambda" not in visited:
