@@ -173,7 +173,7 @@ def test_baselines_side_by_side_as_json_and_their_predictions(tmp_path):
         (("--data", "sample", "--model", "markov", "--split", "train"), 2, "validation"),
         (("--data", "sample", "--model", "markov", "--model", "popularity", "--predictions", "x"), 2, "--predictions"),
         (("--data", "sample", "--model", "sample", "--modes", "--predictions", "x"), 2, "--predictions"),
-        (("--data", "sample", "--model", "sample", "--mode", "Magic"), 2, "Verbalizer"),
+        (("--data", "sample", "--model", "sample", "--mode", "Magic"), 2, "--mode"),
     ],
 )
 def test_errors_are_one_line_and_say_what_to_do(arguments, code, said):
