@@ -133,7 +133,8 @@ def test_a_question_is_answered_from_the_catalogue_within_five_seconds(shop: Sho
     assert len(answer["items"]) == 10
     assert {item["id"] for item in answer["items"]} <= CATALOGUE
     assert answer["answer"]
-    assert missing(answer) == set()
+    # The sample base model says something of an item that the catalogue does not, now and then; a template stands in.
+    assert {(each["stage"], each["reason"]) for each in answer["degraded"]} <= {("narrate", "unfaithful")}
     assert answer["tokens"]["saved"] > 0
 
 
