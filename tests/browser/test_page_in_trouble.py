@@ -92,8 +92,10 @@ async def test_escape_cancels_and_a_new_question_takes_the_place_of_the_old(
     await tab.answer("a light jacket", k="2")
     assert await tab.page.locator("#items > li").count() == 2
     gateway.tuned.hangs = True
+    asked = len(gateway.tuned.bodies)
     await tab.ask("a tent")
     await tab.page.wait_for_selector("#cancel")
+    await until(lambda: len(gateway.tuned.bodies) > asked, "the tuned model is asked again")
     await tab.page.keyboard.press("Escape")
     assert await tab.text("#status") == "Cancelled."
     await until(lambda: gateway.tuned.aborted == 2, "both calls to the tuned model end")

@@ -253,6 +253,8 @@ async def test_while_milvus_is_away_writes_wait_or_are_refused_and_then_go_on(
             await asyncio.to_thread(milvus.start)
             assert await waiting == {"accepted": 1, "duplicates": 0}
             await shop.event("during", "u", "JKT-001", "view")
+            # Readers have a connection of their own, which looks for Milvus again every second.
+            await asyncio.to_thread(wait_for_status, url + "/v1/users/u", 200)
             _, user = await shop.call("GET", "/v1/users/u")
             assert len(user["history"]) == 3
 
