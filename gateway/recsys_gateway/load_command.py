@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from recsys_gateway.catalog.load_config import LoadConfig, load_load_config
-from recsys_gateway.config import ConfigurationError
+from recsys_gateway.document import ConfigurationError
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """What Kubernetes shows as the reason of a container's end, where it has put such a file."""

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys_gateway import load_command
-from recsys_gateway.config import ConfigurationError, load_config
+from recsys_gateway.config import load_config
+from recsys_gateway.document import ConfigurationError
 from recsys_gateway.telemetry import configure_logging
 
 BACKLOG = 2048

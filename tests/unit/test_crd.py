@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
-from recsys_gateway.config import describe
+from recsys_gateway.document import describe
 from recsys_operator.api.crd import as_yaml, custom_resource_definition, openapi_schema
 from recsys_operator.api.recommender_system import RecommenderSystem
 from recsys_operator.api.status import RecommenderSystemStatus

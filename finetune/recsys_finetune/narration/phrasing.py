@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import numpy as np
 import yaml
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 from recsys_finetune.narration.facts import SPOKEN_CATEGORIES, Fact, FactClass, Speakable, parts
 

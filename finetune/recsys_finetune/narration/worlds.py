@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import yaml
 from recsys_gateway.catalog.records import Item
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 from recsys_finetune.shop.assortment import Assortment
 

@@ -14,7 +14,7 @@ from recsys_gateway.catalog.importers.reading import read_interactions, read_ite
 from recsys_gateway.catalog.importers.row_error import RowError
 from recsys_gateway.catalog.records import Interaction, Item, User
 from recsys_gateway.catalog.source import CatalogSource, Format, SourceError, TableSource, expand
-from recsys_gateway.config import describe
+from recsys_gateway.document import describe
 
 from recsys_finetune.evaluation.datasets import Dataset
 from recsys_finetune.ranking.catalogue import dataset_of

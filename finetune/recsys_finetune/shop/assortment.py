@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 import yaml
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 
 class Kind(Frozen):

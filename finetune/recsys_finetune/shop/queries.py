@@ -19,7 +19,7 @@ from importlib.resources import files
 import numpy as np
 import yaml
 from recsys_gateway.catalog.records import Item
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 HELD_OUT_IN = 10
 _SLOT = re.compile(r"\{(\w+)\}")

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsys_gateway.api.openai_errors import OPENAI_PATHS, ApiError
 from recsys_gateway.api.problems import Problem
 from recsys_gateway.api.request_terms import header
-from recsys_gateway.config import Auth, ConfigurationError
+from recsys_gateway.config import Auth
+from recsys_gateway.document import ConfigurationError
 
 RELOAD_SECONDS = 1.0
 GUARDED = "/v1/"

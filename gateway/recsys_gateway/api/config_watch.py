@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from recsys_gateway.config import ConfigurationError, GatewayConfig, load_config
+from recsys_gateway.config import GatewayConfig, load_config
+from recsys_gateway.document import ConfigurationError
 
 POLL_SECONDS = 1.0
 

@@ -13,7 +13,8 @@ from recsys_gateway.api.api_keys import KeyRing
 from recsys_gateway.api.config_watch import watch_config
 from recsys_gateway.api.envelope import Gate
 from recsys_gateway.catalog.embedders import TextEmbedder
-from recsys_gateway.config import ConfigurationError, GatewayConfig, PolicyName, Role, Track
+from recsys_gateway.config import GatewayConfig, PolicyName, Role, Track
+from recsys_gateway.document import ConfigurationError
 from recsys_gateway.engines.ranking_modes import refusal
 from recsys_gateway.recommend.recommender import EmbedderLoader, Recommender
 from recsys_gateway.serving.collector import FleetCollector

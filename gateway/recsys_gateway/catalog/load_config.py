@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import Field
 
 from recsys_gateway.catalog.source import CatalogSource
-from recsys_gateway.config import Embedder, Frozen, VectorStore, read_document
+from recsys_gateway.config import Embedder, VectorStore
+from recsys_gateway.document import Frozen, read_document
 
 
 class OnError(StrEnum):

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 

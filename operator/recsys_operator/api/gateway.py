@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
-from recsys_gateway.config import Admission, Frozen, PolicyName, Tracing
+from recsys_gateway.config import Admission, PolicyName, Tracing
+from recsys_gateway.document import Frozen
 
 from recsys_operator.api.rules import Rule, Ruled
 from recsys_operator.api.workload import Annotations, Host, Image, LocalObjectReference, ObjectName, Placement

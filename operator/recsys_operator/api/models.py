@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
-from recsys_gateway.config import EngineType, Frozen, Role
+from recsys_gateway.config import EngineType, Role
+from recsys_gateway.document import Frozen
 
 from recsys_operator.api.rules import KeyedBy, Rule, Ruled
 from recsys_operator.api.workload import HTTP_URL, Duration, Environment, Image, Placement, Quantity, SecretReference

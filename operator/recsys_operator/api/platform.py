@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 from recsys_operator.api.models import ModelUri
 from recsys_operator.api.retrieval import SIZE_GROWS, STORAGE_CLASS_STAYS

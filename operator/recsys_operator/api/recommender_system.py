@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar, Literal
 import yaml
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
-from recsys_gateway.config import Frozen, Recommendation, Role, describe
+from recsys_gateway.config import Recommendation, Role
+from recsys_gateway.document import Frozen, describe
 
 from recsys_operator.api.gateway import Gateway
 from recsys_operator.api.models import Models

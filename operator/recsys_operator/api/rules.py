@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 VALIDATIONS = "x-kubernetes-validations"
 

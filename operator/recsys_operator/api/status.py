@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
-from recsys_gateway.config import Frozen, Role, Track
+from recsys_gateway.config import Role, Track
+from recsys_gateway.document import Frozen
 
 from recsys_operator.api.rules import KeyedBy
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue, StringConstraints
-from recsys_gateway.config import Frozen
+from recsys_gateway.document import Frozen
 
 from recsys_operator.api.rules import KeyedBy, Rule, Ruled
 

@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 from recsys_gateway.catalog.source import CatalogSource
-from recsys_gateway.config import Frozen, InProcessEmbedder, VectorStore
+from recsys_gateway.config import InProcessEmbedder, VectorStore
+from recsys_gateway.document import Frozen
 
 from recsys_operator.local.spawning import exit_text, spawn, stop_group
 

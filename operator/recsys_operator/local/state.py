@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO, Self
 
 from pydantic import ValidationError
-from recsys_gateway.config import Frozen, Role, VectorStore
+from recsys_gateway.config import Role, VectorStore
+from recsys_gateway.document import Frozen
 
 from recsys_operator.local.catalog_job import Progressed
 from recsys_operator.program import program

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from recsys_gateway.config import Role, describe
+from recsys_gateway.config import Role
+from recsys_gateway.document import describe
 
 from recsys_operator.api.recommender_system import RecommenderSystem
 from recsys_operator.api.status import CanaryStage, ConditionStatus, ConditionType, RecommenderSystemStatus
