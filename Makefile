@@ -37,7 +37,7 @@ types: .venv/dev.installed
 	.venv/bin/mypy -p recsys_gateway -p recsys_operator -p recsys_finetune
 
 unit: .venv/dev.installed
-	.venv/bin/pytest -q tests/unit
+	.venv/bin/pytest -q -n 2 tests/unit
 
 golden: .venv/dev.installed ## write tests/golden anew from the builders; read the diff before you commit it
 	RECSYS_UPDATE_GOLDEN=1 .venv/bin/pytest -q tests/unit/components
