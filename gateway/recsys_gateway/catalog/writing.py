@@ -127,10 +127,13 @@ class CatalogWriter:
         return int(row["count(*)"])
 
     def write(self, collection: str, rows: Sequence[Row]) -> None:
-        """Insert or replace ``rows`` by their ids, and acknowledge them."""
+        """Insert or replace ``rows`` by their ids, and acknowledge them. Rows are whole."""
+        # An upsert reads the old row first, which takes Milvus Lite as long as the write; there the newest row of a
+        # key is the one that counts, whichever call wrote it.
+        call = self._client.insert if self.features.lite else self._client.upsert
         for some in batched(rows, self._piece):
             with self._reaching("upsert"):
-                self._client.upsert(collection, some, timeout=self._timeout)
+                call(collection, some, timeout=self._timeout)
         self._acknowledge(collection, len(rows))
 
     def append(self, collection: str, rows: Sequence[Row]) -> None:
@@ -159,17 +162,17 @@ class CatalogWriter:
             self._client.upsert(schema.CATALOG, [row], timeout=self._timeout)
         self._written(schema.CATALOG, 1)
 
-    def flush(self) -> None:
-        """Flush what was written since the last time."""
-        for collection in list(self._unflushed):
+    def flush(self, least: int = 1) -> None:
+        """Flush the collections of which at least ``least`` rows were written since the last time."""
+        for collection in [name for name, rows in self._unflushed.items() if rows >= least]:
             with self._reaching("flush"):
                 self._client.flush(collection, timeout=self._timeout)
             del self._unflushed[collection]
 
-    def flush_if_cheap(self) -> None:
+    def flush_if_cheap(self, least: int = 1) -> None:
         """``flush`` on Milvus Lite; a server flushes by itself."""
         if self.features.lite:
-            self.flush()
+            self.flush(least)
 
     def close(self) -> None:
         self._client.close()
