@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from recsys_gateway.catalog.collaborative import RANK
 from recsys_gateway.catalog.embedding import EmbedderError
+from recsys_gateway.catalog.failures import StoreRefused, StoreUnavailable
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, parse_filters
 from recsys_gateway.catalog.records import Item, User
 from recsys_gateway.catalog.rows import StoredItem
-from recsys_gateway.catalog.store import Hit, SearchRequest, StoreRefused, StoreUnavailable
+from recsys_gateway.catalog.searching import Hit, SearchRequest
+from recsys_gateway.catalog.user_vectors import RANK
 from recsys_gateway.config import RankingMode, Recommendation
 from recsys_gateway.engines.dialect import ChatCall, ChoiceCall
 from recsys_gateway.recommend.answer import Answer, Delta, ItemsReady

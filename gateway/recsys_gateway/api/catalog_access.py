@@ -16,10 +16,8 @@ from recsys_gateway.api.request_terms import BadHeader, seconds_of
 from recsys_gateway.api.runtime import Runtime
 from recsys_gateway.api.schema import ProblemBody
 from recsys_gateway.catalog.embedding import EmbedderError
+from recsys_gateway.catalog.failures import NewerSchema, NotReady, QueueFull, StoreUnavailable
 from recsys_gateway.catalog.limits import BadValue
-from recsys_gateway.catalog.migration import NewerSchema
-from recsys_gateway.catalog.store import StoreUnavailable
-from recsys_gateway.catalog.update_queue import NotReady, QueueFull
 from recsys_gateway.recommend.recommender import Recommender
 
 Result = TypeVar("Result")

@@ -33,7 +33,7 @@ from recsys_gateway.catalog.limits import BadValue, fitting_item
 from recsys_gateway.catalog.plain_text import plain
 from recsys_gateway.catalog.records import Item
 from recsys_gateway.catalog.rows import StoredItem, Vector
-from recsys_gateway.catalog.store import SearchRequest
+from recsys_gateway.catalog.searching import SearchRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["items"])
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys_gateway.catalog.event_counts import EventCounts
+from recsys_gateway.catalog.failures import NewerSchema, NotReady, QueueFull, StoreUnavailable
 from recsys_gateway.catalog.limits import BadValue
-from recsys_gateway.catalog.migration import NewerSchema, TextEmbedder, prepare
+from recsys_gateway.catalog.migration import TextEmbedder, prepare
 from recsys_gateway.catalog.records import Interaction, Item, User
-from recsys_gateway.catalog.store import StoreUnavailable
 from recsys_gateway.catalog.updates import CatalogUpdates, Changed
 from recsys_gateway.catalog.writing import CatalogWriter
 from recsys_gateway.config import VectorStore
@@ -39,14 +39,6 @@ FLUSH_SECONDS = 10.0
 WRITE_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
-
-
-class QueueFull(Exception):
-    """More changes wait than can be written soon."""
-
-
-class NotReady(Exception):
-    """The embedder is not there yet: nothing can be written."""
 
 
 @dataclass(slots=True)
