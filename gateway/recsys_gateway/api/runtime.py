@@ -133,7 +133,8 @@ class Runtime:
             keeper, embedder = self.recommender.keeper, self.recommender.embedder
             known = len(keeper.latest.popular)
             parts["embedder"] = {"ready": not embedder.problem, "detail": embedder.problem}
-            parts["vectorStore"] = {"ready": keeper.reachable, "detail": keeper.problem}
+            detail = keeper.problem or self.recommender.store.missing
+            parts["vectorStore"] = {"ready": keeper.reachable, "detail": detail}
             parts["memory"] = {"ready": known > 0, "detail": f"{known} popular items"}
             ready = known > 0 and embedder.settled
         if self.gate.closed:

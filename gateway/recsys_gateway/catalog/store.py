@@ -21,7 +21,7 @@ from recsys_gateway.catalog.failures import StoreUnavailable as StoreUnavailable
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, literal
 from recsys_gateway.catalog.limits import ID_BYTES
 from recsys_gateway.catalog.records import User
-from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user
+from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user, with_lists
 from recsys_gateway.catalog.searching import Hit, SearchRequest
 from recsys_gateway.config import VectorStore
 from recsys_gateway.credentials import secret
@@ -85,6 +85,11 @@ class CatalogStore:
             raise
         return store
 
+    @property
+    def missing(self) -> str:
+        """What searches go without on this Milvus; empty: nothing, or it was not asked yet."""
+        return self._features.missing if self._features else ""
+
     async def close(self) -> None:
         await asyncio.gather(self._client.close(), *self._closing)
 
@@ -115,7 +120,7 @@ class CatalogStore:
     async def user(self, user_id: str) -> User | None:
         """The user with the latest items of the history, oldest first; None: not known."""
         rows = await self._rows(schema.USERS, [user_id], schema.USER_FIELDS)
-        return stored_user(rows[0]) if rows else None
+        return stored_user(with_lists(rows[0])) if rows else None
 
     async def items(self, ids: Iterable[str]) -> dict[str, StoredItem]:
         """The items that the catalogue has among ``ids``, by id, in the order of ``ids``."""
