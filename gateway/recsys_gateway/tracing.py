@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsys_gateway.config import Tracing
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 SERVICE = "recsys-gateway"
-_UNTOLD: Mapping[str, bool] = {"record_exception": False, "set_status_on_exception": False}
+_UNTOLD: Mapping[str, Any] = {"record_exception": False, "set_status_on_exception": False}
 _NOTHING: Mapping[str, str] = {}
 
 
