@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recsys_gateway.catalog.changes import Changed
 from recsys_gateway.catalog.event_counts import EventCounts
 from recsys_gateway.catalog.failures import NewerSchema, NotReady, QueueFull, StoreUnavailable
 from recsys_gateway.catalog.limits import BadValue
 from recsys_gateway.catalog.migration import TextEmbedder, prepare
 from recsys_gateway.catalog.records import Interaction, Item, User
-from recsys_gateway.catalog.updates import CatalogUpdates, Changed
+from recsys_gateway.catalog.updates import CatalogUpdates
 from recsys_gateway.catalog.writing import CatalogWriter
 from recsys_gateway.config import VectorStore
 
