@@ -32,7 +32,7 @@ READ_EVERY_SECONDS = 0.6
 
 
 def load(folder: Path, milvus: MilvusLite, events: int) -> None:
-    """How long a load takes, and how much memory the process of the loader needed at most."""
+    """How long a load takes, and how much memory the loader and Milvus Lite needed at most."""
     draw = random.Random(7)
     (folder / "items.csv").write_text("id,title\n" + "".join(f"i{n},Item number {n}\n" for n in range(2_000)))
     with (folder / "events.csv").open("w") as file:
@@ -45,7 +45,7 @@ def load(folder: Path, milvus: MilvusLite, events: int) -> None:
         report = load_catalog(CatalogSource.model_validate(tables), writer, Embedder.load(EMBEDDER))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{report.interactions.added:,} events in {time.monotonic() - began:.0f} s")
-    print(f"loader: {empty / 1024:.0f} MiB before, {peak / 1024:.0f} MiB at most")
+    print(f"loader: {empty / 1024:.0f} MiB before, {peak / 1024:.0f} MiB at most; Milvus Lite: {milvus.peak_mib():.0f}")
 
 
 async def events(url: str, count: int) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from answering_gateway import gateway as gateway  # fixtures of all modules here
+from answering_gateway import running as running
 from recsys_gateway.config import VectorStore
 from recsys_operator.local.milvus_files import discard_index_files
 
@@ -78,6 +80,12 @@ class MilvusLite:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def peak_mib(self) -> float:
+        """The most memory that was resident."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
     def _listens_or_fails(self, log: Path) -> bool:
         assert self._process is not None

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from recsys_gateway.catalog import schema
+from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.filters import FieldKind
 from recsys_gateway.catalog.load_config import OnError
 from recsys_gateway.catalog.loading import LoadError, LoadReport, load_catalog
 from recsys_gateway.catalog.migration import prepare
 from recsys_gateway.catalog.source import CatalogSource, SourceError
-from recsys_gateway.catalog.store import CatalogStore, StoreUnavailable
+from recsys_gateway.catalog.store import CatalogStore
 from recsys_gateway.catalog.writing import CatalogWriter
 
 from .conftest import MilvusLite, free_port

@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 import numpy as np
 import pytest
 from recsys_gateway.catalog import schema
-from recsys_gateway.catalog.collaborative import RANK, item_vectors, user_vector
+from recsys_gateway.catalog.collaborative import item_vectors
+from recsys_gateway.catalog.failures import StoreRefused, StoreUnavailable
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, parse_filters
 from recsys_gateway.catalog.histories import PastEvent
 from recsys_gateway.catalog.limits import BadValue
 from recsys_gateway.catalog.migration import prepare
 from recsys_gateway.catalog.records import Item, User
 from recsys_gateway.catalog.rows import item_row, statistics_row, user_row
-from recsys_gateway.catalog.store import CatalogStore, SearchRequest, StoreRefused, StoreUnavailable
+from recsys_gateway.catalog.searching import SearchRequest
+from recsys_gateway.catalog.store import CatalogStore
+from recsys_gateway.catalog.user_vectors import RANK, user_vector
 from recsys_gateway.catalog.writing import CatalogWriter
 from recsys_gateway.config import VectorStore
 

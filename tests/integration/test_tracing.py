@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,55 @@ async def test_an_answer_is_one_trace_from_the_caller_to_the_engines(
     assert base.headers[0]["traceparent"].split("-")[1:3] == [TRACE, by_name["narrate"]]
     assert (tuned.headers[0]["x-request-id"], base.headers[0]["x-request-id"]) == ("trace-me", "trace-me")
     assert b"violet umbrella" not in received.raw
+    await tuned.stop()
+    await base.stop()
+
+
+async def test_nothing_that_a_person_said_or_is_leaves_by_log_metrics_or_traces(
+    shared_milvus: Any, tmp_path: Path, port: Callable[[], int], collector: tuple[Collector, str]
+) -> None:
+    """One trait may enter a prompt (``promptTraits``), the others may not; and none goes anywhere else."""
+    received, endpoint = collector
+    await asyncio.to_thread(load_small_shop, shared_milvus.config, tmp_path)
+    tuned, base = ScriptedEngine(), ScriptedEngine()
+    await tuned.start()
+    await base.start()
+    config = configuration(str(shared_milvus.config.uri), tuned.url, base.url, promptTraits=["diet"])
+    config["tracing"] = {"endpoint": endpoint}
+    planted, shown = "plantedsecret7431", "plantedvegan7431"
+    person, asked = f"/v1/users/id-{planted}", {"query": f"{planted} jacket", "user_id": f"id-{planted}", "seed": 1}
+    calls: list[tuple[str, str, object]] = [
+        ("PUT", person, {"traits": {"diet": shown, "note": planted, planted: 1}}),
+        ("GET", person, None),
+        ("POST", "/v1/events", {"id": planted, "user_id": f"id-{planted}", "item_id": "JKT-001", "type": "view"}),
+        ("POST", "/v1/recommendations", asked),
+        ("POST", "/v1/recommendations", {**asked, "stream": True, "explain": True}),
+        ("POST", "/v1/recommendations", {**asked, "filters": {planted: 1}}),
+        ("POST", "/v1/events", {"id": planted, "user_id": planted, "item_id": planted, "type": planted}),
+        ("POST", "/v1/chat/completions", {"model": "recommender", "messages": [{"role": "user", "content": planted}]}),
+        ("GET", f"/v1/nothing/{planted}?q={planted}", None),
+        ("DELETE", person, None),
+    ]
+    with running_gateway(config, port(), tmp_path) as (url, log):
+        await asyncio.to_thread(wait_for_status, url + "/readyz", 200)
+        async with aiohttp.ClientSession() as http:
+            for method, path, body in calls:
+                async with http.request(method, url + path, json=body) as response:
+                    await response.read()
+                    assert response.status < 500, (method, path, await response.text())
+            async with http.get(url + "/metrics") as response:
+                metrics = await response.text()
+        await until(lambda: "DELETE /v1/users/{id:path}" in names(received), "the last trace comes")
+    assert {"unmatched", "PUT /v1/users/{id:path}", "POST /v1/events"} <= names(received)
+    for secret in (planted, shown):
+        assert secret not in log.read_text()
+        assert secret not in metrics
+        assert secret.encode() not in received.raw
+    prompts = json.dumps([engine.bodies for engine in (tuned, base)])
+    assert shown in json.dumps(tuned.bodies)
+    assert planted in prompts, "the query is what the models are asked"
+    assert f"note {planted}" not in prompts
+    assert f"{planted} 1" not in prompts
     await tuned.stop()
     await base.stop()
 

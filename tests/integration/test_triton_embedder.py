@@ -12,7 +12,7 @@ from recsys_gateway.catalog.embedders import TextEmbedder, load_embedder
 from recsys_gateway.catalog.embedding import Embedder, EmbedderError
 from recsys_gateway.config import TritonEmbedder
 from recsys_gateway.recommend import recommender
-from recsys_gateway.recommend.recommender import EmbedderLoader
+from recsys_gateway.recommend.embedder_loader import EmbedderLoader
 from running_gateway import EMBEDDER
 from serving_harness import until
 from triton_server import TritonProcess, running_triton

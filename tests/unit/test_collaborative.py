@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recsys_gateway.catalog.collaborative import RANK, RECENT_ITEMS, item_vectors, user_vector
+from recsys_gateway.catalog.collaborative import item_vectors
 from recsys_gateway.catalog.event_summary import EventLog, EventSummary
+from recsys_gateway.catalog.user_vectors import RANK, RECENT_ITEMS, user_vector
 
 
 def vectors_of(*histories: list[int], count: int) -> np.ndarray:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
+from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.filters import ITEM_FIELDS, FieldKind
 from recsys_gateway.catalog.records import Item
 from recsys_gateway.catalog.rows import StoredItem
-from recsys_gateway.catalog.store import StoreUnavailable
 from recsys_gateway.recommend import snapshot
 from recsys_gateway.recommend.snapshot import REFRESH_SECONDS, SnapshotKeeper
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Path, Request, Response
 
 from recsys_gateway.api.api_keys import Tenant
+from recsys_gateway.api.catalog_schema import BatchAnswer, NewId
 from recsys_gateway.api.disconnect import ClientGone, unless_gone
 from recsys_gateway.api.problems import Problem, unavailable
 from recsys_gateway.api.request_terms import BadHeader, seconds_of
 from recsys_gateway.api.runtime import Runtime
-from recsys_gateway.api.schema import ProblemBody
+from recsys_gateway.api.schema import Id, ProblemBody
+from recsys_gateway.catalog.changes import Changed
 from recsys_gateway.catalog.embedding import EmbedderError
+from recsys_gateway.catalog.failures import NewerSchema, NotReady, QueueFull, StoreUnavailable
 from recsys_gateway.catalog.limits import BadValue
-from recsys_gateway.catalog.migration import NewerSchema
-from recsys_gateway.catalog.store import StoreUnavailable
-from recsys_gateway.catalog.update_queue import NotReady, QueueFull
 from recsys_gateway.recommend.recommender import Recommender
 
 Result = TypeVar("Result")
@@ -45,12 +46,7 @@ WRITE_RESPONSES: dict[int | str, dict[str, Any]] = {
     },
 }
 
-
-def recommender_of(request: Request) -> Recommender:
-    runtime: Runtime = request.app.state.runtime
-    if runtime.recommender is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "not_configured", "this gateway has no catalogue configured")
-    return runtime.recommender
+READ: dict[str, Any] = {"responses": READ_RESPONSES}
 
 
 def only_admins(request: Request) -> None:
@@ -60,6 +56,24 @@ def only_admins(request: Request) -> None:
     if runtime.config.auth is not None and not (tenant and tenant.admin):
         detail = "an admin key is needed (auth.adminKeysDirectory): this one may ask, and may not change the catalogue"
         raise Problem(HTTPStatus.FORBIDDEN, "forbidden", detail)
+
+
+CHANGE: dict[str, Any] = {"responses": WRITE_RESPONSES, "dependencies": [Depends(only_admins)]}
+PUT: dict[str, Any] = CHANGE | {
+    "responses": {**WRITE_RESPONSES, 201: {"description": "It is new.", "model": BatchAnswer}}
+}
+REMOVE: dict[str, Any] = CHANGE | {"status_code": 204}
+"""How the routes of a kind are declared."""
+
+PathId = Annotated[Id, Path(alias="id")]
+NewPathId = Annotated[NewId, Path(alias="id")]
+
+
+def recommender_of(request: Request) -> Recommender:
+    runtime: Runtime = request.app.state.runtime
+    if runtime.recommender is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "not_configured", "this gateway has no catalogue configured")
+    return runtime.recommender
 
 
 async def in_time(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
@@ -97,6 +111,21 @@ def wrong(message: str, path: str | None = None) -> Problem:
     where = path or message.partition(":")[0]
     errors = [{"path": where, "message": message}]
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", message, errors=errors)
+
+
+@contextmanager
+def fitting(path: str | None = None) -> Iterator[None]:
+    """Where records are checked against what the collections hold; ``path`` names a record of a batch."""
+    try:
+        yield
+    except BadValue as error:
+        raise wrong(str(error), path) from None
+
+
+def put_answer(changed: Changed, response: Response) -> BatchAnswer:
+    """What became of one record that was put: 201 where it is new."""
+    response.status_code = 201 if changed.created else 200
+    return BatchAnswer(created=len(changed.created), updated=1 - len(changed.created))
 
 
 def not_found(what: str) -> Problem:

@@ -121,8 +121,12 @@ class Envelope:
 
     async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with self._tracer.request(f"{scope['method']} {scope['path'][:80]}", headers):
-            await self._app(scope, _limited(scope, receive), send)
+        with self._tracer.request(headers) as name:
+            try:
+                await self._app(scope, _limited(scope, receive), send)
+            finally:
+                route = getattr(scope.get("route"), "path", None)
+                name(f"{scope['method']} {route}" if route else "unmatched")
 
     def _of(self, route: str, outcome: str) -> tuple[Counter, Histogram]:
         """Kept: finding a metric by its labels costs more than counting."""

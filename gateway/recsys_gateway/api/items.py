@@ -6,51 +6,50 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from recsys_gateway.api.catalog_access import (
-    READ_RESPONSES,
-    WRITE_RESPONSES,
+    CHANGE,
+    PUT,
+    READ,
+    REMOVE,
+    NewPathId,
+    PathId,
+    fitting,
     in_time,
     not_found,
-    only_admins,
+    put_answer,
     recommender_of,
-    wrong,
 )
 from recsys_gateway.api.catalog_schema import (
     BatchAnswer,
     ItemBatch,
     ItemBody,
-    NewId,
     SimilarAnswer,
     SimilarItem,
     StoredItemAnswer,
 )
 from recsys_gateway.api.json_body import JsonRoute
-from recsys_gateway.api.schema import Id
 from recsys_gateway.catalog.filters import NO_FILTERS
 from recsys_gateway.catalog.limits import BadValue, fitting_item
 from recsys_gateway.catalog.plain_text import plain
 from recsys_gateway.catalog.records import Item
 from recsys_gateway.catalog.rows import StoredItem, Vector
-from recsys_gateway.catalog.store import SearchRequest
+from recsys_gateway.catalog.searching import SearchRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["items"])
 
-ItemId = Annotated[Id, Path(alias="id")]
-NewItemId = Annotated[NewId, Path(alias="id")]
 
-
-@router.get("/v1/items/{id:path}/similar", responses=READ_RESPONSES)
+@router.get("/v1/items/{id:path}/similar", **READ)
 async def similar_items(
-    item_id: ItemId, request: Request, k: Annotated[int, Query(ge=1, le=100)] = 10
+    item_id: PathId, request: Request, k: Annotated[int, Query(ge=1, le=100)] = 10
 ) -> SimilarAnswer:
     """Items in stock whose texts are like this one's."""
     return await in_time(request, _similar(request, item_id, k))
 
 
-@router.get("/v1/items/{id:path}", responses=READ_RESPONSES)
-async def read_item(item_id: ItemId, request: Request) -> StoredItemAnswer:
+@router.get("/v1/items/{id:path}", **READ)
+async def read_item(item_id: PathId, request: Request) -> StoredItemAnswer:
     """An item as the catalogue holds it now."""
     found = await in_time(request, recommender_of(request).store.items([item_id]))
     if item_id not in found:
@@ -58,40 +57,30 @@ async def read_item(item_id: ItemId, request: Request) -> StoredItemAnswer:
     return _answer(found[item_id])
 
 
-@router.put(
-    "/v1/items/{id:path}",
-    responses={**WRITE_RESPONSES, 201: {"description": "It is new.", "model": BatchAnswer}},
-    dependencies=[Depends(only_admins)],
-)
-async def put_item(item_id: NewItemId, body: ItemBody, request: Request, response: Response) -> BatchAnswer:
+@router.put("/v1/items/{id:path}", **PUT)
+async def put_item(item_id: NewPathId, body: ItemBody, request: Request, response: Response) -> BatchAnswer:
     """Add or replace an item. It is durable, and the next request finds it."""
     updates = recommender_of(request).updates
-    try:
+    with fitting():
         item = _item(item_id, body)
-    except BadValue as error:
-        raise wrong(str(error)) from None
-    changed = await in_time(request, updates.put_items([item]))
-    response.status_code = 201 if changed.created else 200
-    return BatchAnswer(created=len(changed.created), updated=1 - len(changed.created))
+    return put_answer(await in_time(request, updates.put_items([item])), response)
 
 
-@router.post("/v1/items:batch", responses=WRITE_RESPONSES, dependencies=[Depends(only_admins)])
+@router.post("/v1/items:batch", **CHANGE)
 async def put_items(body: ItemBatch, request: Request) -> BatchAnswer:
     """Add or replace up to 1,000 items: all of them, or none where one is wrong."""
     items = []
     for place, each in enumerate(body.items):
-        try:
+        with fitting(f"items.{place}"):
             items.append(_item(each.id, each))
-        except BadValue as error:
-            raise wrong(str(error), f"items.{place}") from None
     ids = {item.id for item in items}
     changed = await in_time(request, recommender_of(request).updates.put_items(items))
     created = len(changed.created & ids)
     return BatchAnswer(created=created, updated=len(ids) - created)
 
 
-@router.delete("/v1/items/{id:path}", status_code=204, responses=WRITE_RESPONSES, dependencies=[Depends(only_admins)])
-async def remove_item(item_id: ItemId, request: Request) -> None:
+@router.delete("/v1/items/{id:path}", **REMOVE)
+async def remove_item(item_id: PathId, request: Request) -> None:
     """Remove an item. A load of a table that still holds it does not bring it back; putting it again does."""
     if not await in_time(request, recommender_of(request).updates.remove_item(item_id)):
         raise not_found("item")

@@ -27,7 +27,7 @@ router = APIRouter(route_class=JsonRoute)
 
 _PROBLEM = {"application/problem+json": {"schema": ProblemBody.model_json_schema()}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The answer."},
+    200: {"content": {"text/event-stream": {}}, "description": "The answer."},
     400: {"content": _PROBLEM, "description": "No JSON, a filter that cannot work, or a bad header."},
     415: {"content": _PROBLEM, "description": "The body is not said to be `application/json`."},
     422: {"content": _PROBLEM, "description": "A field is wrong; `errors` has the paths."},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -16,7 +17,8 @@ from recsys_gateway.catalog.embedders import TextEmbedder
 from recsys_gateway.config import GatewayConfig, PolicyName, Role, Track
 from recsys_gateway.document import ConfigurationError
 from recsys_gateway.engines.ranking_modes import refusal
-from recsys_gateway.recommend.recommender import EmbedderLoader, Recommender
+from recsys_gateway.recommend.embedder_loader import EmbedderLoader
+from recsys_gateway.recommend.recommender import Recommender
 from recsys_gateway.serving.collector import FleetCollector
 from recsys_gateway.serving.engine_calls import CallObserver
 from recsys_gateway.serving.fleet import Fleet
@@ -64,13 +66,9 @@ class Runtime:
         self._collector = FleetCollector(self.fleet)
         metrics.registry.register(self._collector)
         upstreams = {role: Upstream(calls, tracer.headers) for role in Role if (calls := self.fleet.of(role))}
-        self.recommender: Recommender | None = None
+        self.recommender = _recommender(config, upstreams, tracer)
         self._loader: EmbedderLoader | None = None
-        if config.recommendation and config.vector_store and config.embedder:
-            self.recommender = Recommender(
-                config.recommendation, config.vector_store, config.embedder, upstreams, tracer.span
-            )
-        elif config.embedder:
+        if config.embedder and not self.recommender:
             self._loader = EmbedderLoader(config.embedder)
 
     @property
@@ -136,12 +134,27 @@ class Runtime:
             keeper, embedder = self.recommender.keeper, self.recommender.embedder
             known = len(keeper.latest.popular)
             parts["embedder"] = {"ready": not embedder.problem, "detail": embedder.problem}
-            parts["vectorStore"] = {"ready": keeper.reachable, "detail": keeper.problem}
+            detail = keeper.problem or self.recommender.store.missing
+            parts["vectorStore"] = {"ready": keeper.reachable, "detail": detail}
             parts["memory"] = {"ready": known > 0, "detail": f"{known} popular items"}
             ready = known > 0 and embedder.settled
         if self.gate.closed:
             parts["shutdown"] = {"ready": False, "detail": "draining: calls that have begun are finished"}
         return ready and not self.gate.closed, parts
+
+
+def _recommender(config: GatewayConfig, upstreams: Mapping[Role, Upstream], tracer: Tracer) -> Recommender | None:
+    """None where no recommendation is configured."""
+    if not (config.recommendation and config.vector_store and config.embedder):
+        return None
+    # Imported here alone: Milvus's client brings pandas, which takes seconds and more memory than all else together.
+    from recsys_gateway.catalog.store import CatalogStore
+    from recsys_gateway.catalog.update_queue import UpdateQueue
+
+    loader, store = EmbedderLoader(config.embedder), CatalogStore(config.vector_store)
+    updates = UpdateQueue(config.vector_store, lambda: loader.embedder, store.counts)
+    token_file = config.vector_store.token_file
+    return Recommender(config.recommendation, store, updates, loader, upstreams, token_file, tracer.span)
 
 
 def _observer(metrics: Metrics) -> CallObserver:

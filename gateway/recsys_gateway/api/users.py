@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from recsys_gateway.api.catalog_access import (
-    READ_RESPONSES,
+    PUT,
+    READ,
+    REMOVE,
     WRITE_RESPONSES,
+    NewPathId,
+    PathId,
+    fitting,
     in_time,
     not_found,
-    only_admins,
+    put_answer,
     recommender_of,
-    wrong,
 )
 from recsys_gateway.api.catalog_schema import (
     BatchAnswer,
     EventBatch,
     EventBody,
     EventsAnswer,
-    NewId,
     UserAnswer,
     UserBody,
 )
 from recsys_gateway.api.json_body import JsonRoute
-from recsys_gateway.api.schema import Id
-from recsys_gateway.catalog.limits import BadValue, fitting_interaction, fitting_user
+from recsys_gateway.catalog.limits import fitting_interaction, fitting_user
 from recsys_gateway.catalog.records import Interaction, User
 
 router = APIRouter(route_class=JsonRoute, tags=["users"])
 
-UserId = Annotated[Id, Path(alias="id")]
-NewUserId = Annotated[NewId, Path(alias="id")]
 
-
-@router.get("/v1/users/{id:path}", responses=READ_RESPONSES)
-async def read_user(user_id: UserId, request: Request) -> UserAnswer:
+@router.get("/v1/users/{id:path}", **READ)
+async def read_user(user_id: PathId, request: Request) -> UserAnswer:
     """What is kept of a customer."""
     user = await in_time(request, recommender_of(request).store.user(user_id))
     if user is None:
@@ -45,24 +43,16 @@ async def read_user(user_id: UserId, request: Request) -> UserAnswer:
     return UserAnswer(id=user.id, traits=dict(user.traits), history=list(user.history), dismissed=list(user.dismissed))
 
 
-@router.put(
-    "/v1/users/{id:path}",
-    responses={**WRITE_RESPONSES, 201: {"description": "The customer is new.", "model": BatchAnswer}},
-    dependencies=[Depends(only_admins)],
-)
-async def put_user(user_id: NewUserId, body: UserBody, request: Request, response: Response) -> BatchAnswer:
+@router.put("/v1/users/{id:path}", **PUT)
+async def put_user(user_id: NewPathId, body: UserBody, request: Request, response: Response) -> BatchAnswer:
     """Set the traits of a customer; the history stays."""
-    try:
+    with fitting():
         user = fitting_user(User(user_id, body.traits))
-    except BadValue as error:
-        raise wrong(str(error)) from None
-    changed = await in_time(request, recommender_of(request).updates.put_users([user]))
-    response.status_code = 201 if changed.created else 200
-    return BatchAnswer(created=len(changed.created), updated=1 - len(changed.created))
+    return put_answer(await in_time(request, recommender_of(request).updates.put_users([user])), response)
 
 
-@router.delete("/v1/users/{id:path}", status_code=204, responses=WRITE_RESPONSES, dependencies=[Depends(only_admins)])
-async def erase_user(user_id: UserId, request: Request) -> None:
+@router.delete("/v1/users/{id:path}", **REMOVE)
+async def erase_user(user_id: PathId, request: Request) -> None:
     """Erase a customer with all events; a load of tables that still hold them brings nothing back."""
     if await in_time(request, recommender_of(request).updates.erase_user(user_id)) is None:
         raise not_found("user")
@@ -78,10 +68,8 @@ async def add_events(body: EventBatch | EventBody, request: Request) -> EventsAn
         for each in given
     ]
     for place, event in enumerate(events):
-        try:
+        with fitting(f"events.{place}" if isinstance(body, EventBatch) else None):
             fitting_interaction(event)
-        except BadValue as error:
-            raise wrong(str(error), f"events.{place}" if isinstance(body, EventBatch) else None) from None
     ids = {event.id for event in events}
     changed = await in_time(request, recommender_of(request).updates.add_events(events))
     accepted = len(changed.created & ids)

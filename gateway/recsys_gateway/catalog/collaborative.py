@@ -13,24 +13,20 @@ PPMI instead of the damping gives .34 on the shop, rank 64 instead of 96 a recal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.linalg import svds
 
-RANK = 96
+from recsys_gateway.catalog.user_vectors import NOTHING, RANK
+from recsys_gateway.catalog.user_vectors import (
+    user_vector as user_vector,  # exported: what the vectors are searched with
+)
+
 WINDOW = 20
 DAMPING = 0.45
-RECENT_ITEMS = 20
-"""Latest items of a history that make the user's vector."""
-RECENCY = 0.75
-"""Weight of an item of the history over the one after it."""
 
 _DENSE_ITEMS = 512
-_NOTHING = 1e-6
-"""Singular values, and lengths, below this share of the largest are numerical noise."""
 
 
 def item_vectors(users: NDArray[np.int64], items: NDArray[np.int64], count: int) -> NDArray[np.float32]:
@@ -50,25 +46,9 @@ def item_vectors(users: NDArray[np.int64], items: NDArray[np.int64], count: int)
     lengths = np.linalg.norm(leads, axis=1, keepdims=True)
     vectors[known, :rank] = right * scale
     vectors[known, RANK : RANK + rank] = np.where(
-        lengths > _NOTHING * scale[0], leads / np.maximum(lengths, _NOTHING * scale[0]), 0
+        lengths > NOTHING * scale[0], leads / np.maximum(lengths, NOTHING * scale[0]), 0
     )
     return vectors
-
-
-def user_vector(history: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
-    """The vector to search with for a customer with ``history``: item vectors, oldest first; length 1.
-
-    None where there is no history, or nothing is known to follow on it.
-    """
-    recent = history[-RECENT_ITEMS:]
-    if not recent:
-        return None
-    weights = RECENCY ** np.arange(len(recent) - 1, -1, -1, dtype=np.float32)
-    mean = weights @ np.stack(recent)[:, RANK:]
-    length = float(np.linalg.norm(mean))
-    if length < _NOTHING:
-        return None
-    return np.concatenate([mean / length, np.zeros(RANK)]).astype(np.float32)
 
 
 def _cooccurrences(users: NDArray[np.int64], items: NDArray[np.int64], count: int) -> csr_matrix:
@@ -101,7 +81,7 @@ def _truncated_svd(
         # A fixed start makes the iteration, and so the vectors, repeatable.
         left, values, right = svds(matrix, k=rank, v0=np.full(size, size**-0.5), solver="arpack")
     order = np.argsort(-values, kind="stable")[:rank]
-    order = order[values[order] > _NOTHING * values.max()]
+    order = order[values[order] > NOTHING * values.max()]
     left, values, right = left[:, order], values[order], right[order].T
     signs = np.sign(left[np.abs(left).argmax(axis=0), np.arange(len(values))])
     return left * signs, values, right * signs

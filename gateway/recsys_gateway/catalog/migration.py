@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_gateway.catalog import schema
+from recsys_gateway.catalog import creating, schema
 from recsys_gateway.catalog.batches import batched
+from recsys_gateway.catalog.failures import NewerSchema as NewerSchema  # exported: what ``prepare`` raises
 from recsys_gateway.catalog.rows import Row, collaborative_of, content_hash, item_of, item_row
 from recsys_gateway.catalog.writing import CatalogWriter
 
@@ -24,9 +25,9 @@ COPIED = 500
 """Rows that are copied at once."""
 OLD = "_old"
 _OTHERS = {
-    schema.INTERACTIONS: schema.create_interactions,
-    schema.STATISTICS: schema.create_statistics,
-    schema.TOMBSTONES: schema.create_tombstones,
+    schema.INTERACTIONS: creating.create_interactions,
+    schema.STATISTICS: creating.create_statistics,
+    schema.TOMBSTONES: creating.create_tombstones,
 }
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,6 @@ class TextEmbedder(Protocol):
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
-class NewerSchema(Exception):
-    """A later recsys has written this store: this one would damage it."""
-
-
 def prepare(writer: CatalogWriter, embedder: TextEmbedder) -> None:
     """Create the collections that are not there, bring older ones up to date, and load all of them.
 
@@ -52,7 +49,7 @@ def prepare(writer: CatalogWriter, embedder: TextEmbedder) -> None:
         NewerSchema: the store is of a later version.
         StoreUnavailable: Milvus cannot be reached.
     """
-    writer.create(schema.CATALOG, schema.create_catalog)
+    writer.create(schema.CATALOG, creating.create_catalog)
     found = writer.fact("schema")
     wanted = {
         "version": schema.SCHEMA_VERSION,
@@ -70,11 +67,11 @@ def prepare(writer: CatalogWriter, embedder: TextEmbedder) -> None:
         log.info("migrating the catalogue", extra={"found": dict(found), "wanted": wanted})
         _copied(writer, schema.ITEMS, items, lambda rows: _items(writer, rows, embedder, found))
         if found["version"] < schema.SCHEMA_VERSION:
-            _copied(writer, schema.USERS, schema.create_users, _users)
+            _copied(writer, schema.USERS, creating.create_users, _users)
             # Counts are new in version 2: the next load makes them, and what follows from them.
             writer.set_fact("derived", {})
     writer.create(schema.ITEMS, items)
-    writer.create(schema.USERS, schema.create_users)
+    writer.create(schema.USERS, creating.create_users)
     for collection, make in _OTHERS.items():
         writer.create(collection, make)
     if not found:
@@ -92,7 +89,7 @@ def encoder_fact(embedder: TextEmbedder) -> dict[str, str]:
 
 
 def _create_items(client: Any, features: Any, timeout: float, *, dimension: int) -> None:
-    schema.create_items(client, features, dimension, timeout)
+    creating.create_items(client, features, dimension, timeout)
 
 
 def _copied(
@@ -109,6 +106,7 @@ def _copied(
         writer.rename(collection, old)
     elif writer.has(collection):
         writer.drop(collection)  # the beginning of a copy that was cut short
+    writer.create(old, make)  # is there; loaded, as Milvus Lite comes back from a kill with nothing loaded
     writer.create(collection, make)
     for ids in batched([row["id"] for row in writer.all_rows(old, [])], COPIED):
         writer.append(collection, convert(list(writer.stored(old, ids, ["*"]).values())))

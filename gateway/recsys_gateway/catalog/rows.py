@@ -20,6 +20,7 @@ from recsys_gateway.catalog.records import Interaction, Item, User
 
 Vector = NDArray[np.float32]
 Row = dict[str, Any]
+_JSON_LISTS = frozenset({"history", "dismissed"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +135,19 @@ def user_row(user: User, history: Sequence[PastEvent], source_hash: str) -> Row:
 def stored_user(row: Mapping[str, Any]) -> User:
     history = tuple(event.item_id for event in past_events(row["history"]))
     return User(id=row["id"], traits=row["traits"], history=history, dismissed=tuple(row["dismissed"]))
+
+
+def without_lists(row: Row) -> Row:
+    """``row`` with its lists of JSON fields in objects: a Milvus server may take nothing else (2.3 does not)."""
+    return {name: {"list": value} if name in _JSON_LISTS else value for name, value in row.items()}
+
+
+def with_lists(row: Row) -> Row:
+    """As it was before ``without_lists``."""
+    return {
+        name: value["list"] if name in _JSON_LISTS and isinstance(value, Mapping) else value
+        for name, value in row.items()
+    }
 
 
 def statistics_row(item_id: str, events: int) -> Row:

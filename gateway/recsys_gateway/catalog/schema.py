@@ -1,4 +1,4 @@
-"""The collections of a catalogue in Milvus, and their limits.
+"""The collections of a catalogue in Milvus: their names and fields. ``creating.py`` makes them. Pure.
 
 ``items`` holds what is searched; all others are read by their keys, which is quick on every Milvus: ``users``,
 ``interactions``, ``statistics`` (events of each item), ``tombstones`` (what was removed through the API), ``catalog``
@@ -8,13 +8,8 @@ one of two zeros.
 
 from __future__ import annotations
 
-from typing import Any
-
-from pymilvus import DataType, Function, FunctionType, MilvusClient
-
-from recsys_gateway.catalog.collaborative import RANK
 from recsys_gateway.catalog.engine_features import EngineFeatures
-from recsys_gateway.catalog.limits import CATEGORIES, CATEGORY_BYTES, ID_BYTES, TEXT_BYTES, TITLE_BYTES
+from recsys_gateway.catalog.user_vectors import RANK
 
 SCHEMA_VERSION = 2
 """Written with the catalogue; ``migration.py`` brings a store of an older one up to it."""
@@ -25,9 +20,6 @@ INTERACTIONS = "interactions"
 STATISTICS = "statistics"
 TOMBSTONES = "tombstones"
 CATALOG = "catalog"
-
-CONSISTENCY = "Session"
-"""A reader sees what its own process has written, and does not wait for what others write."""
 
 REVISION = "revision"
 """The fact that names the state of the items: a random id, so that no two stores share one."""
@@ -56,111 +48,3 @@ NO_NUMBER = -1.7e308
 def item_fields(features: EngineFeatures) -> list[str]:
     """What is read of an item: without a list everything comes back, the sparse vector and the document too."""
     return [name for name in ITEM_FIELDS if name != "collaborative" or features.several_vectors]
-
-
-def create_items(client: Any, features: EngineFeatures, dimension: int, timeout: float) -> None:
-    """Create ``items`` with text vectors of ``dimension``.
-
-    ``source_hash`` is of what a table said of the item when it was last loaded; empty: only the API did.
-    """
-    schema, indexes = _schema(), MilvusClient.prepare_index_params()
-    schema.add_field("title", DataType.VARCHAR, max_length=TITLE_BYTES)
-    schema.add_field("description", DataType.VARCHAR, max_length=TEXT_BYTES)
-    schema.add_field(
-        "categories",
-        DataType.ARRAY,
-        element_type=DataType.VARCHAR,
-        max_capacity=CATEGORIES,
-        max_length=CATEGORY_BYTES,
-    )
-    schema.add_field("price", DataType.DOUBLE, **_nullable(features))
-    schema.add_field("in_stock", DataType.BOOL)
-    schema.add_field("attributes", DataType.JSON)
-    schema.add_field("source_hash", DataType.VARCHAR, max_length=64)
-    schema.add_field("document_hash", DataType.VARCHAR, max_length=64)
-    schema.add_field("text", DataType.FLOAT_VECTOR, dim=dimension)
-    indexes.add_index("text", index_type="AUTOINDEX", metric_type="COSINE")
-    if features.several_vectors:
-        schema.add_field("collaborative", DataType.FLOAT_VECTOR, dim=COLLABORATIVE_DIMENSION)
-        indexes.add_index("collaborative", index_type="AUTOINDEX", metric_type="IP")
-    _add_document(schema, indexes, features)
-    client.create_collection(ITEMS, schema=schema, index_params=indexes, timeout=timeout, consistency_level=CONSISTENCY)
-
-
-def _add_document(schema: Any, indexes: Any, features: EngineFeatures) -> None:
-    """The text of an item, and the sparse vector that Milvus makes of it where it can."""
-    if not features.keywords:
-        schema.add_field("document", DataType.VARCHAR, max_length=TEXT_BYTES)
-        return
-    schema.add_field(
-        "document",
-        DataType.VARCHAR,
-        max_length=TEXT_BYTES,
-        enable_analyzer=True,
-        analyzer_params={"type": "standard"},
-    )
-    schema.add_field("keywords", DataType.SPARSE_FLOAT_VECTOR)
-    schema.add_function(
-        Function(
-            name="bm25",
-            function_type=FunctionType.BM25,
-            input_field_names=["document"],
-            output_field_names=["keywords"],
-        )
-    )
-    indexes.add_index("keywords", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
-
-
-def create_users(client: Any, _features: EngineFeatures, timeout: float) -> None:
-    """``history`` is a list of [item id, timestamp, position], in the order of time."""
-    schema = _schema()
-    schema.add_field("traits", DataType.JSON)
-    schema.add_field("history", DataType.JSON)
-    schema.add_field("dismissed", DataType.JSON)
-    schema.add_field("source_hash", DataType.VARCHAR, max_length=64)
-    _create_unsearched(client, USERS, schema, timeout)
-
-
-def create_interactions(client: Any, features: EngineFeatures, timeout: float) -> None:
-    """Append-only; the key is the event's id, which makes an event that comes twice one event."""
-    schema = _schema()
-    for name in ("user_id", "item_id", "type"):
-        schema.add_field(name, DataType.VARCHAR, max_length=ID_BYTES)
-    schema.add_field("value", DataType.DOUBLE, **_nullable(features))
-    schema.add_field("timestamp", DataType.DOUBLE)
-    schema.add_field("position", DataType.INT64)
-    _create_unsearched(client, INTERACTIONS, schema, timeout)
-
-
-def create_statistics(client: Any, _features: EngineFeatures, timeout: float) -> None:
-    schema = _schema()
-    schema.add_field("events", DataType.INT64)
-    _create_unsearched(client, STATISTICS, schema, timeout)
-
-
-def create_tombstones(client: Any, _features: EngineFeatures, timeout: float) -> None:
-    """Keys alone: digests, so that nothing of an erased customer stays."""
-    _create_unsearched(client, TOMBSTONES, _schema(), timeout)
-
-
-def create_catalog(client: Any, _features: EngineFeatures, timeout: float) -> None:
-    schema = _schema()
-    schema.add_field("value", DataType.JSON)
-    _create_unsearched(client, CATALOG, schema, timeout)
-
-
-def _nullable(features: EngineFeatures) -> dict[str, Any]:
-    return {"nullable": True} if features.nullable else {}
-
-
-def _schema() -> Any:
-    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=ID_BYTES)
-    return schema
-
-
-def _create_unsearched(client: Any, name: str, schema: Any, timeout: float) -> None:
-    schema.add_field("unused", DataType.FLOAT_VECTOR, dim=len(UNUSED))
-    indexes = MilvusClient.prepare_index_params()
-    indexes.add_index("unused", index_type="FLAT", metric_type="L2")
-    client.create_collection(name, schema=schema, index_params=indexes, timeout=timeout, consistency_level=CONSISTENCY)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -17,10 +16,13 @@ from pymilvus.exceptions import ErrorCode, MilvusException, ParamError
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
 from recsys_gateway.catalog.event_counts import EventCounts
+from recsys_gateway.catalog.failures import StoreRefused
+from recsys_gateway.catalog.failures import StoreUnavailable as StoreUnavailable  # exported: what this module raises
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, literal
 from recsys_gateway.catalog.limits import ID_BYTES
 from recsys_gateway.catalog.records import User
-from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user
+from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user, with_lists
+from recsys_gateway.catalog.searching import Hit, SearchRequest
 from recsys_gateway.config import VectorStore
 from recsys_gateway.credentials import secret
 
@@ -49,37 +51,6 @@ _CHANNEL_OPTIONS = {
     "grpc.min_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
 }
-
-
-class StoreUnavailable(Exception):
-    """Milvus cannot be asked, or cannot answer; the message says why. A later call may succeed: nothing is kept."""
-
-
-class StoreRefused(StoreUnavailable):
-    """Milvus is there, and does not take what it was asked: the same call would be refused again."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SearchRequest:
-    """What one hybrid search looks for. An arm whose input is None or empty is not searched.
-
-    Items with the ids ``excluded`` are not found.
-    """
-
-    text: Vector | None
-    keywords: str
-    user_vector: Vector | None
-    filters: Filters
-    limit: int
-    excluded: Collection[str] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Hit:
-    """An item that was found. ``score`` is the fused one (RRF), higher is better."""
-
-    stored: StoredItem
-    score: float
 
 
 class CatalogStore:
@@ -114,6 +85,11 @@ class CatalogStore:
             raise
         return store
 
+    @property
+    def missing(self) -> str:
+        """What searches go without on this Milvus; empty: nothing, or it was not asked yet."""
+        return self._features.missing if self._features else ""
+
     async def close(self) -> None:
         await asyncio.gather(self._client.close(), *self._closing)
 
@@ -144,7 +120,7 @@ class CatalogStore:
     async def user(self, user_id: str) -> User | None:
         """The user with the latest items of the history, oldest first; None: not known."""
         rows = await self._rows(schema.USERS, [user_id], schema.USER_FIELDS)
-        return stored_user(rows[0]) if rows else None
+        return stored_user(with_lists(rows[0])) if rows else None
 
     async def items(self, ids: Iterable[str]) -> dict[str, StoredItem]:
         """The items that the catalogue has among ``ids``, by id, in the order of ``ids``."""

@@ -14,19 +14,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recsys_gateway.catalog.changes import Changed
 from recsys_gateway.catalog.event_counts import EventCounts
+from recsys_gateway.catalog.failures import NewerSchema, NotReady, QueueFull, StoreUnavailable
 from recsys_gateway.catalog.limits import BadValue
-from recsys_gateway.catalog.migration import NewerSchema, TextEmbedder, prepare
+from recsys_gateway.catalog.migration import TextEmbedder, prepare
 from recsys_gateway.catalog.records import Interaction, Item, User
-from recsys_gateway.catalog.store import StoreUnavailable
-from recsys_gateway.catalog.updates import CatalogUpdates, Changed
+from recsys_gateway.catalog.updates import CatalogUpdates
 from recsys_gateway.catalog.writing import CatalogWriter
 from recsys_gateway.config import VectorStore
 
 GROUP_ROWS = 2_000
 """Rows of changes that are written together."""
-PIECE_ROWS = 100
+PIECE_ROWS = 50
 """Rows of one call: readers of Milvus Lite wait for it to end."""
+FLUSH_ROWS = 1_000
+"""Of one collection, after which it is flushed: that takes 60 ms, in which Milvus Lite answers no reader. Fewer rows
+make so many segments that merging them costs more; those of ten seconds made readers wait for a second and more."""
 MAX_WAITING_ROWS = 20_000
 RETRY_SECONDS = 15.0
 """How long a change is tried again: Milvus Lite is started again within a few seconds."""
@@ -36,14 +40,6 @@ FLUSH_SECONDS = 10.0
 WRITE_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
-
-
-class QueueFull(Exception):
-    """More changes wait than can be written soon."""
-
-
-class NotReady(Exception):
-    """The embedder is not there yet: nothing can be written."""
 
 
 @dataclass(slots=True)
@@ -140,8 +136,9 @@ class UpdateQueue:
         if not group:
             return
         await self._answer(group)
-        if self._dirty_since is not None and self._clock() - self._dirty_since > FLUSH_SECONDS:
-            await self._flush()
+        if self._dirty_since is not None:
+            old = self._clock() - self._dirty_since > FLUSH_SECONDS
+            await self._flush(1 if old else FLUSH_ROWS)
 
     def _group(self) -> list[_Waiting]:
         """The changes at the head of the line that can be written together; who has left is left out."""
@@ -220,13 +217,14 @@ class UpdateQueue:
         if writer is not None:
             writer.close()
 
-    async def _flush(self) -> None:
-        """What is not flushed now is flushed later: it is in Milvus's log."""
+    async def _flush(self, least: int = 1) -> None:
+        """The collections with ``least`` new rows. What is not flushed now is flushed later: it is in Milvus's log."""
         if self._dirty_since is None or self._writer is None:
             return
-        self._dirty_since = None
+        if least == 1:
+            self._dirty_since = None
         try:
-            await asyncio.to_thread(self._writer.flush_if_cheap)
+            await asyncio.to_thread(self._writer.flush_if_cheap, least)
         except StoreUnavailable as error:
             log.warning("the catalogue could not be flushed", extra={"problem": str(error)})
             await asyncio.to_thread(self._close)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from recsys_gateway.catalog import schema
+from recsys_gateway.catalog.changes import Changed
 from recsys_gateway.catalog.filters import FieldKind, kind_of, literal
 from recsys_gateway.catalog.histories import EventType, PastEvent, also_dismissed, merged, past_events
 from recsys_gateway.catalog.limits import BadValue
@@ -38,14 +38,6 @@ ERASE_SECONDS = 300.0
 
 class OtherKind(BadValue):
     """An attribute that holds something else than in the rest of the catalogue: filters could not work on it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What a change did. ``counts`` is by how much the events of each item grew."""
-
-    created: frozenset[str] = frozenset()
-    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class CatalogUpdates:

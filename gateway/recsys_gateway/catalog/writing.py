@@ -8,7 +8,7 @@ machine. A Milvus server limits how often one may flush, and needs none: its log
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -20,9 +20,9 @@ from pymilvus.exceptions import MilvusException
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.batches import batched
 from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
+from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.filters import literal
-from recsys_gateway.catalog.rows import Row
-from recsys_gateway.catalog.store import StoreUnavailable
+from recsys_gateway.catalog.rows import Row, with_lists, without_lists
 from recsys_gateway.config import VectorStore
 from recsys_gateway.credentials import secret
 
@@ -102,7 +102,7 @@ class CatalogWriter:
             rows: list[Row] = self._client.query(
                 collection, filter=expression, output_fields=list(fields), **{"timeout": self._timeout, **options}
             )
-        return rows
+        return rows if self.features.lite else [with_lists(row) for row in rows]
 
     def stored(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
         """Rows of ``collection`` by id; ids that are not there are absent."""
@@ -127,26 +127,32 @@ class CatalogWriter:
         return int(row["count(*)"])
 
     def write(self, collection: str, rows: Sequence[Row]) -> None:
-        """Insert or replace ``rows`` by their ids, and acknowledge them."""
-        for some in batched(rows, self._piece):
+        """Insert or replace ``rows`` by their ids, and acknowledge them. Rows are whole."""
+        # An upsert reads the old row first, which takes Milvus Lite as long as the write; there the newest row of a
+        # key is the one that counts, whichever call wrote it.
+        call = self._client.insert if self.features.lite else self._client.upsert
+        for some in batched(self._taken(rows), self._piece):
             with self._reaching("upsert"):
-                self._client.upsert(collection, some, timeout=self._timeout)
+                call(collection, some, timeout=self._timeout)
         self._acknowledge(collection, len(rows))
 
     def append(self, collection: str, rows: Sequence[Row]) -> None:
         """As ``write``, for rows whose ids are known to be new: quicker."""
-        for some in batched(rows, self._piece):
+        for some in batched(self._taken(rows), self._piece):
             with self._reaching("insert"):
                 self._client.insert(collection, some, timeout=self._timeout)
         self._acknowledge(collection, len(rows))
 
     def remove(self, collection: str, ids: Sequence[str]) -> None:
-        """Delete rows by id."""
+        """Delete rows by id: the next read does not find them."""
         for start in range(0, len(ids), PAGE):
             with self._reaching("delete"):
                 expression = _among(ids[start : start + PAGE])
                 self._client.delete(collection, filter=expression, timeout=self._timeout)
             self._written(collection, min(PAGE, len(ids) - start))
+        if ids and not self.features.lite:
+            # A server of 2.3 tells no time of a delete, by which readers could wait for it: a strong read does.
+            self.query(collection, _among(ids[-1:]), ["id"], consistency_level="Strong")
 
     def fact(self, name: str) -> Mapping[str, Any]:
         """What the catalogue says of itself under ``name``; empty: nothing."""
@@ -159,20 +165,24 @@ class CatalogWriter:
             self._client.upsert(schema.CATALOG, [row], timeout=self._timeout)
         self._written(schema.CATALOG, 1)
 
-    def flush(self) -> None:
-        """Flush what was written since the last time."""
-        for collection in list(self._unflushed):
+    def flush(self, least: int = 1) -> None:
+        """Flush the collections of which at least ``least`` rows were written since the last time."""
+        for collection in [name for name, rows in self._unflushed.items() if rows >= least]:
             with self._reaching("flush"):
                 self._client.flush(collection, timeout=self._timeout)
             del self._unflushed[collection]
 
-    def flush_if_cheap(self) -> None:
+    def flush_if_cheap(self, least: int = 1) -> None:
         """``flush`` on Milvus Lite; a server flushes by itself."""
         if self.features.lite:
-            self.flush()
+            self.flush(least)
 
     def close(self) -> None:
         self._client.close()
+
+    def _taken(self, rows: Sequence[Row]) -> Iterable[Row]:
+        """``rows`` as this Milvus takes them."""
+        return rows if self.features.lite else map(without_lists, rows)
 
     def _acknowledge(self, collection: str, rows: int) -> None:
         self._written(collection, rows)

@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from itertools import count
 
 from recsys_gateway.api.catalog_schema import (
     BatchAnswer,
@@ -20,10 +21,7 @@ from recsys_gateway.api.catalog_schema import (
 )
 from recsys_gateway.api.schema import RecommendationAnswer
 from recsys_gateway.client import calls
-from recsys_gateway.client.calls import Answer, Body, Call, GatewayError, GatewayUnreachable
-
-TRIES = 3
-"""Of a call that was refused for the moment (503 with Retry-After)."""
+from recsys_gateway.client.calls import TRIES, Access, Answer, Body, Call, GatewayError, GatewayUnreachable, refusal
 
 
 class Client:
@@ -33,12 +31,7 @@ class Client:
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 120, tries: int = TRIES) -> None:
-        self._root = (url if "://" in url else f"http://{url}").rstrip("/")
-        self._headers = {"accept": "application/json", "content-type": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        self._timeout = timeout
-        self._tries = tries
+        self._access = Access.of(url, api_key, timeout, tries)
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def send(self, call: Call[Answer]) -> Answer:
@@ -47,13 +40,11 @@ class Client:
 
     def content(self, call: Call[Answer]) -> bytes:
         """The body of the answer, as it came."""
-        for left in range(self._tries - 1, -1, -1):
+        for tried in count(1):
             try:
                 return self._once(call)
             except GatewayError as error:
-                if error.retry_after is None or not call.again or left == 0:
-                    raise
-                time.sleep(error.retry_after)
+                time.sleep(self._access.pause(error, call, tried))
         raise AssertionError("the last try returns or raises")
 
     def recommend(self, query: str = "", **more: object) -> RecommendationAnswer:
@@ -94,15 +85,15 @@ class Client:
         return self.send(calls.add_events(events))
 
     def _once(self, call: Call[Answer]) -> bytes:
+        access = self._access
         try:
             request = urllib.request.Request(  # noqa: S310 - the user's own address
-                self._root + call.path, call.content, self._headers, method=call.method
+                access.root + call.path, call.content, dict(access.headers), method=call.method
             )
-            with self._opener.open(request, timeout=self._timeout) as response:
+            with self._opener.open(request, timeout=access.timeout) as response:
                 body: bytes = response.read()
                 return body
         except urllib.error.HTTPError as error:
-            after = error.headers.get("retry-after") if error.code == 503 else None
-            raise GatewayError(error.code, error.read(), float(after) if after else None) from None
+            raise refusal(error.code, error.read(), error.headers.get("retry-after")) from None
         except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
             raise GatewayUnreachable(str(getattr(error, "reason", error))) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -44,6 +44,39 @@ class GatewayError(Exception):
         # The detail names the fields of ``errors``, too.
         told = [str(problem[part]) for part in ("title", "detail") if problem.get(part)]
         super().__init__(": ".join(told) or f"HTTP {status}")
+
+
+TRIES = 3
+"""Of a call that was refused for the moment (503 with Retry-After)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a gateway is reached."""
+
+    root: str
+    headers: Mapping[str, str]
+    timeout: float
+    tries: int
+
+    @classmethod
+    def of(cls, url: str, api_key: str | None, timeout: float, tries: int) -> Access:
+        """``url`` may lack ``http://``."""
+        headers = {"accept": "application/json", "content-type": "application/json"}
+        if api_key:
+            headers["authorization"] = f"Bearer {api_key}"
+        return cls((url if "://" in url else f"http://{url}").rstrip("/"), headers, timeout, tries)
+
+    def pause(self, error: GatewayError, call: Call[Any], tried: int) -> float:
+        """Seconds until ``call`` may be sent again; raises ``error`` where it may not."""
+        if error.retry_after is None or not call.again or tried >= self.tries:
+            raise error
+        return error.retry_after
+
+
+def refusal(status: int, body: bytes, retry_after: str | None) -> GatewayError:
+    """The error behind an answer; ``retry_after`` is its header."""
+    return GatewayError(status, body, float(retry_after) if retry_after and status == 503 else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,30 +21,27 @@ from recsys_gateway.api.catalog_schema import (
 )
 from recsys_gateway.api.schema import RecommendationAnswer
 from recsys_gateway.client import calls
-from recsys_gateway.client.blocking import TRIES
-from recsys_gateway.client.calls import Answer, Body, Call, GatewayError, GatewayUnreachable
+from recsys_gateway.client.calls import TRIES, Access, Answer, Body, Call, GatewayError, GatewayUnreachable, refusal
 
 if TYPE_CHECKING:
     import aiohttp
 
 
 class AsyncClient:
-    """To be used in an ``async with``; otherwise as ``Client``. Cancelling a call ends its work in the gateway."""
+    """To be used in an ``async with``; otherwise as ``Client``, whose methods say what they do.
+
+    Cancelling a call ends its work in the gateway.
+    """
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 120, tries: int = TRIES) -> None:
-        self._root = (url if "://" in url else f"http://{url}").rstrip("/")
-        self._headers = {"accept": "application/json", "content-type": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        self._timeout = timeout
-        self._tries = tries
+        self._access = Access.of(url, api_key, timeout, tries)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(total=self._timeout)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        timeout = aiohttp.ClientTimeout(total=self._access.timeout)
+        self._session = aiohttp.ClientSession(headers=self._access.headers, timeout=timeout)
         return self
 
     async def __aexit__(
@@ -54,32 +52,26 @@ class AsyncClient:
 
     async def send(self, call: Call[Answer]) -> Answer:
         """The answer to ``call``; what was refused for a moment is sent again where that is safe."""
-        for left in range(self._tries - 1, -1, -1):
+        for tried in count(1):
             try:
                 return call.parsed(await self._once(call))
             except GatewayError as error:
-                if error.retry_after is None or not call.again or left == 0:
-                    raise
-                await asyncio.sleep(error.retry_after)
+                await asyncio.sleep(self._access.pause(error, call, tried))
         raise AssertionError("the last try returns or raises")
 
     async def recommend(self, query: str = "", **more: object) -> RecommendationAnswer:
-        """Items for ``query``; ``more`` are the other fields of the request: user_id, k, filters, rules, seed …"""
         return await self.send(calls.recommend(query, more))
 
     async def item(self, item_id: str) -> StoredItemAnswer:
         return await self.send(calls.item(item_id))
 
     async def similar(self, item_id: str, k: int = 10) -> SimilarAnswer:
-        """Items in stock whose texts are like this one's."""
         return await self.send(calls.similar(item_id, k))
 
     async def put_item(self, item_id: str, body: ItemBody | Body) -> BatchAnswer:
-        """Add or replace an item."""
         return await self.send(calls.put_item(item_id, body))
 
     async def put_items(self, items: Iterable[KeyedItem | Body]) -> BatchAnswer:
-        """Add or replace up to 1,000 items."""
         return await self.send(calls.put_items(items))
 
     async def remove_item(self, item_id: str) -> None:
@@ -89,15 +81,12 @@ class AsyncClient:
         return await self.send(calls.user(user_id))
 
     async def put_user(self, user_id: str, body: UserBody | Body) -> BatchAnswer:
-        """Set a customer's traits; the history stays."""
         return await self.send(calls.put_user(user_id, body))
 
     async def erase_user(self, user_id: str) -> None:
-        """Erase a customer with all events."""
         await self.send(calls.erase_user(user_id))
 
     async def add_events(self, events: Iterable[EventBody | Body]) -> EventsAnswer:
-        """Note up to 1,000 events; one that comes again, by its id, counts once."""
         return await self.send(calls.add_events(events))
 
     async def _once(self, call: Call[Answer]) -> bytes:
@@ -107,12 +96,11 @@ class AsyncClient:
         if self._session is None:
             raise RuntimeError("use it in an async with")
         try:
-            url = URL(self._root + call.path, encoded=True)
+            url = URL(self._access.root + call.path, encoded=True)
             async with self._session.request(call.method, url, data=call.content) as response:
                 body = await response.read()
                 if response.status < 400:
                     return body
-                after = response.headers.get("retry-after") if response.status == 503 else None
-                raise GatewayError(response.status, body, float(after) if after else None)
+                raise refusal(response.status, body, response.headers.get("retry-after"))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise GatewayUnreachable(str(error) or type(error).__name__) from None

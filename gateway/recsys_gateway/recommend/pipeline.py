@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, aclosing, contextmanager, nullcon
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from recsys_gateway.catalog.failures import StoreRefused, StoreUnavailable
 from recsys_gateway.catalog.rows import StoredItem
-from recsys_gateway.catalog.store import StoreRefused, StoreUnavailable
 from recsys_gateway.config import Recommendation
 from recsys_gateway.recommend.answer import Answer, AnswerItem, Delta, Event, Explanation, ItemsReady, Tokens
 from recsys_gateway.recommend.claims import Claims

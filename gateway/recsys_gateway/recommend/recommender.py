@@ -3,84 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recsys_gateway.catalog.embedders import TextEmbedder, load_embedder
-from recsys_gateway.catalog.embedding import PROBE, EmbedderError
-from recsys_gateway.catalog.store import CatalogStore
-from recsys_gateway.catalog.update_queue import UpdateQueue
-from recsys_gateway.config import Embedder as EmbedderConfig
-from recsys_gateway.config import RankingMode, Recommendation, Role, VectorStore
+from recsys_gateway.config import RankingMode, Recommendation, Role
 from recsys_gateway.credentials import watch_secret
 from recsys_gateway.engines.ranking_modes import refusal
+from recsys_gateway.recommend.embedder_loader import EmbedderLoader
 from recsys_gateway.recommend.pipeline import Parts, Pipeline, Span, TunedModel, no_span
 from recsys_gateway.recommend.snapshot import SnapshotKeeper
 from recsys_gateway.serving.token_counts import TokenCounts
 from recsys_gateway.serving.upstream import Upstream
 
-RETRY_SECONDS = 5.0
-LOADING = "loading"
-
-log = logging.getLogger(__name__)
-
-
-class EmbedderLoader:
-    """Loads the embedder in a thread, and tries again while its files or its server are not there.
-
-    One that fails later is tried again and again, too, until it is well. ``problem`` says what is wrong.
-    """
-
-    def __init__(self, config: EmbedderConfig) -> None:
-        self._config = config
-        self._loading = LOADING
-        self.embedder: TextEmbedder | None = None
-
-    @property
-    def problem(self) -> str:
-        return self.embedder.problem if self.embedder else self._loading
-
-    @property
-    def settled(self) -> bool:
-        """Whether the first try has come to an end."""
-        return self.problem != LOADING
-
-    async def run(self) -> None:
-        while True:
-            before = self.problem
-            try:
-                if self.embedder is None:
-                    self.embedder = await asyncio.to_thread(load_embedder, self._config)
-                elif self.embedder.problem:
-                    await asyncio.to_thread(self.embedder.embed, [PROBE])
-            except EmbedderError as error:
-                self._loading = str(error)
-            if self.problem != before:
-                if self.problem:
-                    log.warning("the embedder cannot be used: %s", self.problem)
-                elif before != LOADING:
-                    log.info("the embedder can be used again")
-            await asyncio.sleep(RETRY_SECONDS)
+if TYPE_CHECKING:  # they bring Milvus's client, which a gateway without a catalogue does not load
+    from recsys_gateway.catalog.store import CatalogStore
+    from recsys_gateway.catalog.update_queue import UpdateQueue
 
 
 class Recommender:
-    """Made once a process; ``start`` needs a running loop."""
+    """Made once a process; ``start`` needs a running loop. ``token_file`` holds the store's token, where it has one."""
 
     def __init__(
         self,
         settings: Recommendation,
-        store: VectorStore,
-        embedder: EmbedderConfig,
+        store: CatalogStore,
+        updates: UpdateQueue,
+        embedder: EmbedderLoader,
         upstreams: Mapping[Role, Upstream],
+        token_file: Path | None = None,
         span: Span = no_span,
     ) -> None:
         self.settings = settings
-        self.store = CatalogStore(store)
-        self._token_file = store.token_file
-        self.keeper = SnapshotKeeper(self.store)
-        self.embedder = EmbedderLoader(embedder)
-        self.updates = UpdateQueue(store, lambda: self.embedder.embedder, self.store.counts)
+        self.store = store
+        self._token_file = token_file
+        self.keeper = SnapshotKeeper(store)
+        self.embedder = embedder
+        self.updates = updates
         self.pipeline = Pipeline(settings, self._parts, time.perf_counter, span)
         tuned = upstreams.get(Role.TUNED)
         self._served = tuned.model if tuned else None

@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_gateway.catalog.collaborative import user_vector
 from recsys_gateway.catalog.embedding import EmbedderError
 from recsys_gateway.catalog.filters import FieldKind, Filters
 from recsys_gateway.catalog.records import User
 from recsys_gateway.catalog.rows import StoredItem
-from recsys_gateway.catalog.store import Hit, SearchRequest
+from recsys_gateway.catalog.searching import Hit, SearchRequest
+from recsys_gateway.catalog.user_vectors import user_vector
 from recsys_gateway.recommend.degradation import Degradation, Reason
 from recsys_gateway.recommend.evidence import evidence, mean_direction
 from recsys_gateway.recommend.stages import Arm, Candidate, Keywords, Query, Retrieval, Signals, Stage, Vector

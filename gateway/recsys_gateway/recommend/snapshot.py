@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.filters import ITEM_FIELDS, FieldKind
 from recsys_gateway.catalog.rows import StoredItem
-from recsys_gateway.catalog.store import StoreUnavailable
 from recsys_gateway.recommend.claims import Claims
 from recsys_gateway.recommend.retrieve import Catalog
 from recsys_gateway.recommend.vocabulary import Vocabulary
