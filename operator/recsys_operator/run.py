@@ -19,7 +19,7 @@ from aiohttp import web
 from recsys_gateway.telemetry import JsonLines
 
 from recsys_operator.components.desired import desired, notes, read_config_maps
-from recsys_operator.handlers import configure, registry
+from recsys_operator.handlers import Listeners, configure, registry
 from recsys_operator.leader import Leader
 from recsys_operator.operator_metrics import Metrics
 from recsys_operator.reconcile.child_cache import ChildCache
@@ -118,7 +118,8 @@ async def _act(options: RunOptions, api: ClusterApi, metrics: Metrics, stop: asy
     workers = Workers(reconciler)
     metrics.read_queue_depth(workers.depth)
     sweeper = Sweeper(api, cache, workers.mark, options.namespaces or ("",))
-    handlers = registry(cache, reconciler.references, workers.mark, sweeper.ask)
+    listeners = Listeners(workers.mark, workers.mark_calmly, reconciler.wrote, sweeper.ask)
+    handlers = registry(cache, reconciler.references, listeners)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(workers.run(), name="workers")
