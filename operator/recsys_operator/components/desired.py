@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from recsys_operator.api.recommender_system import RecommenderSystem
@@ -25,20 +26,17 @@ from recsys_operator.components.network_policy import network_policies
 from recsys_operator.components.note import Note
 from recsys_operator.components.observed import Observed
 
-ORDER = (
-    "NetworkPolicy",
-    "ServiceAccount",
-    "Role",
-    "RoleBinding",
-    "ConfigMap",
-    "PersistentVolumeClaim",
-    "Service",
-    "Milvus",
-    "StatefulSet",
-    "Deployment",
-    "Job",
+WAVES = (
+    ("NetworkPolicy", "ServiceAccount", "Role", "ConfigMap", "PersistentVolumeClaim", "Service"),
+    ("RoleBinding",),
+    ("Milvus", "StatefulSet", "Deployment", "Job"),
 )
-"""Pods are guarded before they run, and what they read is there before them. Other kinds come after these."""
+"""Pods are guarded before they run, and what they read is there before them; a RoleBinding needs its Role.
+
+What is of one wave is applied at once. Other kinds go with the last.
+"""
+_RANKS = {kind: rank for rank, kind in enumerate(chain.from_iterable(WAVES))}
+_WAVE_OF = {kind: number for number, kinds in enumerate(WAVES) for kind in kinds}
 
 
 class AbsentApi(NamedTuple):
@@ -56,7 +54,7 @@ class _Wish(NamedTuple):
 
 
 def desired(system: RecommenderSystem, observed: Observed) -> list[Manifest]:
-    """The manifests of all children. The same arguments give the same list."""
+    """The manifests of all children, wave after wave. The same arguments give the same list."""
     found = [
         *network_policies(system),
         *models.model_manifests(system, observed),
@@ -66,8 +64,12 @@ def desired(system: RecommenderSystem, observed: Observed) -> list[Manifest]:
         *catalog_manifests(system, observed),
         *monitoring_manifests(system, observed),
     ]
-    ranks = {kind: rank for rank, kind in enumerate(ORDER)}
-    return sorted(found, key=lambda manifest: ranks.get(manifest["kind"], len(ORDER)))
+    return sorted(found, key=lambda manifest: _RANKS.get(manifest["kind"], len(_RANKS)))
+
+
+def wave(kind: str) -> int:
+    """The number of the wave that children of ``kind`` are applied in."""
+    return _WAVE_OF.get(kind, len(WAVES) - 1)
 
 
 def absent_apis(system: RecommenderSystem, observed: Observed) -> list[AbsentApi]:

@@ -10,7 +10,7 @@ import pytest
 from example_systems import example
 from recsys_gateway.config import Role
 from recsys_operator.api.recommender_system import RecommenderSystem
-from recsys_operator.components.desired import ORDER, absent_apis, desired, notes, read_config_maps
+from recsys_operator.components.desired import absent_apis, desired, notes, read_config_maps, wave
 from recsys_operator.components.manifest import (
     HTTP_ROUTE,
     MILVUS,
@@ -91,10 +91,11 @@ def test_every_child_says_whose_it_is(system: RecommenderSystem) -> None:
 @every_system
 def test_what_pods_read_is_applied_before_them(system: RecommenderSystem) -> None:
     kinds = [manifest["kind"] for manifest in desired(system, EVERYTHING)]
-    ranks = [ORDER.index(kind) for kind in kinds if kind in ORDER]
-    assert ranks == sorted(ranks)
-    assert kinds.index("ConfigMap") < kinds.index("Deployment")
-    assert kinds.index("NetworkPolicy") == 0
+    waves = [wave(kind) for kind in kinds]
+    assert waves == sorted(waves)
+    assert wave("Role") < wave("RoleBinding") < wave("Deployment")
+    for before in ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "ServiceAccount"):
+        assert wave(before) < min(map(wave, ("Deployment", "StatefulSet", "Job", "Milvus")))
 
 
 @every_system
