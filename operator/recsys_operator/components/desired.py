@@ -12,6 +12,7 @@ from recsys_operator.components import models
 from recsys_operator.components.catalog_job import catalog_config_maps, catalog_manifests
 from recsys_operator.components.embedder import embedder_manifests
 from recsys_operator.components.gateway import gateway_manifests
+from recsys_operator.components.local_addresses import local_address_notes
 from recsys_operator.components.manifest import (
     HTTP_ROUTE,
     MILVUS,
@@ -80,7 +81,7 @@ def absent_apis(system: RecommenderSystem, observed: Observed) -> list[AbsentApi
 def notes(system: RecommenderSystem, observed: Observed) -> list[Note]:
     """What of the resource cannot be as it is asked for; everything else is built all the same."""
     absent = [Note(wish.reason, wish.message) for wish in _wishes(system) if wish.kind not in observed.apis]
-    return [*absent, *_embedder_notes(system), *models.notes(system, observed)]
+    return [*absent, *local_address_notes(system), *_embedder_notes(system), *models.notes(system, observed)]
 
 
 def read_config_maps(system: RecommenderSystem) -> frozenset[str]:

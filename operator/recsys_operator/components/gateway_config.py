@@ -52,6 +52,7 @@ def gateway_config(system: RecommenderSystem, observed: Observed) -> GatewayConf
             else PodMetrics()
         ),
         auth=_auth(system),
+        cors=gateway.cors,
         tracing=gateway.tracing,
         embedder=embedder_access(system),
         vector_store=vector_store_access(system),

@@ -211,6 +211,29 @@ def test_a_wrong_encoder_for_tei_is_told() -> None:
     assert "engine.type to Triton" in note.message
 
 
+FILES = {"items": {"uri": "file:///data/items.csv"}, "users": {"uri": "configMap://users/users.csv"}}
+OWN_VOLUME = {"spec": {"volumes": [{"name": "data", "hostPath": {"path": "/data"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"catalog": FILES}, "spec.catalog.items.uri"),
+        ({"models": {"base": {"model": {"uri": "file:///models/base"}}}}, "spec.models.base.model.uri"),
+        ({"embedder": {"model": {"uri": "file:///models/encoder"}}}, "spec.embedder.model.uri"),
+    ],
+)
+def test_a_file_of_one_machine_is_told(spec: dict[str, Any], field: str) -> None:
+    (note,) = notes(example("minimal", **spec), Observed())
+    assert note.reason == "FileNotInCluster"
+    assert field in note.message
+    assert "pvc://CLAIM/PATH" in note.message
+
+
+def test_a_file_in_a_volume_that_the_user_mounts_is_not_told() -> None:
+    assert notes(example("minimal", catalog=FILES | {"podTemplate": OWN_VOLUME}), Observed()) == []
+
+
 def everything_in(value: Any) -> Iterator[Any]:
     yield value
     if isinstance(value, dict):
