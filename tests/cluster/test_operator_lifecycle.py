@@ -212,6 +212,23 @@ def test_an_object_of_somebody_else_with_a_childs_name_is_not_taken(
     assert system.get("configmap/quickstart-gateway")["data"] == {"mine": "1"}
 
 
+def test_systems_whose_children_would_have_one_name_take_nothing_from_each_other(
+    operator: RunningOperator, kubectl: Kubectl, namespace: str
+) -> None:
+    """The pool ``gateway`` of the tuned model of ``a``, and the gateway of ``a-tuned``."""
+    first, second = System(kubectl, namespace, "a"), System(kubectl, namespace, "a-tuned")
+    first.apply(quickstart("a", models={"tuned": engine(pool={"name": "gateway"})}))
+    first.wait_until_ready()
+    before = uid(first, "deployment/a-tuned-gateway")
+    second.apply(quickstart("a-tuned"))
+
+    message = second.wait_for_reason("GatewayReady", "NameTaken")
+    assert "a-tuned-gateway is there already and belongs to RecommenderSystem a:" in message
+    first.patch(recommendation={"size": 5})
+    first.wait_until_ready()
+    assert uid(first, "deployment/a-tuned-gateway") == before
+
+
 def test_an_autoscaler_that_scales_keeps_its_number(
     operator: RunningOperator, kubectl: Kubectl, namespace: str
 ) -> None:

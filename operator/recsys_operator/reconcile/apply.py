@@ -12,7 +12,7 @@ from itertools import groupby
 from recsys_operator.components.desired import wave
 from recsys_operator.components.manifest import ChildKey, Manifest, kind_of
 from recsys_operator.operator_metrics import Metrics
-from recsys_operator.reconcile.child_cache import ChildCache, object_key, resource_version
+from recsys_operator.reconcile.child_cache import ChildCache, object_key, resource_version, system_of
 from recsys_operator.reconcile.cluster_api import ApiRefused, ClusterApi
 from recsys_operator.reconcile.conditions import Refused
 from recsys_operator.reconcile.kinds import Path, path_of
@@ -99,7 +99,7 @@ class Applier:
             raise ApiRefused(
                 HTTPStatus.CONFLICT,
                 "NameTaken",
-                f"a {one.key.kind} named {one.key.name} is there already and belongs to somebody else: "
+                f"a {one.key.kind} named {one.key.name} is there already and belongs to {_holder(live)}: "
                 "rename or delete it, or give the RecommenderSystem another name",
             )
         return await self._api.apply(one.manifest)  # ours, and not seen yet; or gone again
@@ -124,6 +124,11 @@ def _stands_in_the_way(one: Apply, refused: ApiRefused) -> bool:
     Only for kinds that hold neither data nor pods.
     """
     return one.why is Why.DRIFT and refused.status == 422 and one.key.kind in _MADE_ANEW
+
+
+def _holder(live: Manifest) -> str:
+    system = system_of(live)
+    return "somebody else" if system is None else f"RecommenderSystem {system.name}"
 
 
 def _text(key: ChildKey) -> str:
