@@ -24,6 +24,7 @@ from recsys_operator.leader import Leader
 from recsys_operator.operator_metrics import Metrics
 from recsys_operator.reconcile.child_cache import ChildCache
 from recsys_operator.reconcile.cluster_api import SERVICE_ACCOUNT, ApiRefused, ApiUnavailable, ClusterApi, connect
+from recsys_operator.reconcile.gateway_counters import LOOK_SECONDS, CanaryWatch
 from recsys_operator.reconcile.observe import ServedApis
 from recsys_operator.reconcile.reconciler import Components, Reconciler
 from recsys_operator.reconcile.sweep import Sweeper
@@ -44,6 +45,7 @@ class RunOptions:
     namespaces: Sequence[str] = ()
     port: int = 8081
     lease_namespace: str | None = None
+    canary_seconds: float = LOOK_SECONDS
 
 
 class LeaseLost(Exception):
@@ -114,7 +116,8 @@ def _stop_by_signal(stop: asyncio.Event) -> None:
 async def _act(options: RunOptions, api: ClusterApi, metrics: Metrics, stop: asyncio.Event) -> None:
     cache = ChildCache()
     apis = ServedApis(api)
-    reconciler = Reconciler(api, cache, metrics, Components(desired, notes, read_config_maps), apis)
+    components = Components(desired, notes, read_config_maps)
+    reconciler = Reconciler(api, cache, metrics, components, apis, CanaryWatch(options.canary_seconds))
     workers = Workers(reconciler)
     metrics.read_queue_depth(workers.depth)
     sweeper = Sweeper(api, cache, workers.mark, options.namespaces or ("",))

@@ -38,11 +38,14 @@ def accounts(kubectl: Kubectl, wanted: Installation) -> None:
 
 
 @contextmanager
-def installed_operator(cluster: Cluster, folder: Path, home: str, *namespaces: str) -> Iterator[RunningOperator]:
+def installed_operator(
+    cluster: Cluster, folder: Path, home: str, *namespaces: str, options: tuple[str, ...] = ()
+) -> Iterator[RunningOperator]:
     """Over the whole cluster, or over ``namespaces`` alone; it holds the lease when this returns."""
     cluster.kubectl("create", "namespace", home)
     install(cluster.kubectl, Installation(namespaces, home))
-    operator = RunningOperator(cluster.account_kubeconfig(home, NAME), folder / f"{home}.log", namespaces, home)
+    kubeconfig = cluster.account_kubeconfig(home, NAME)
+    operator = RunningOperator(kubeconfig, folder / f"{home}.log", namespaces, home, options)
     try:
         operator.start()
         wait_for(lambda: leads(operator), "the operator's lease")

@@ -22,7 +22,7 @@ from recsys_operator.reconcile.apply import Applier, Outcome
 from recsys_operator.reconcile.child_cache import ChildCache, resource_version
 from recsys_operator.reconcile.cluster_api import ApiRefused, ClusterApi
 from recsys_operator.reconcile.conditions import Sight, Verdict, conditions, invalid_spec
-from recsys_operator.reconcile.gateway_counters import LOOK_SECONDS, CanaryWatch
+from recsys_operator.reconcile.gateway_counters import CanaryWatch
 from recsys_operator.reconcile.kinds import EVENT, SYSTEM_KIND, Path
 from recsys_operator.reconcile.observe import ServedApis, autoscaled, config_map_digests
 from recsys_operator.reconcile.plan import UNMANAGED, plan, with_digest
@@ -72,7 +72,13 @@ class Reconciler:
     """Is called with a key; tells in how many seconds to look again, None where the system is gone."""
 
     def __init__(
-        self, api: ClusterApi, cache: ChildCache, metrics: Metrics, components: Components, apis: ServedApis
+        self,
+        api: ClusterApi,
+        cache: ChildCache,
+        metrics: Metrics,
+        components: Components,
+        apis: ServedApis,
+        watch: CanaryWatch,
     ) -> None:
         self.references = References()
         self._api = api
@@ -81,7 +87,7 @@ class Reconciler:
         self._components = components
         self._apis = apis
         self._applier = Applier(api, cache, metrics)
-        self._watch = CanaryWatch()
+        self._watch = watch
         self._last_turns: dict[Key, _Turn] = {}
         self._own_versions: dict[Key, int] = {}
 
@@ -170,7 +176,7 @@ class Reconciler:
         after = status(turn.system, turn.observed, children, verdicts, turn.before, canaries, now)
         told = announcements.of_repairs(outcome.repaired)
         await self._write_status(turn.raw, turn.before, after, told)
-        again = _again(objects, verdicts, turn.canaries, canaries)
+        again = _again(objects, verdicts, turn.canaries, canaries, self._watch.look_seconds)
         return min(again, REFUSED_AGAIN_SECONDS) if outcome.refused else again
 
     async def _events(self, key: Key, objects: Iterable[Manifest]) -> dict[str, list[Manifest]]:
@@ -233,11 +239,12 @@ def _again(
     verdicts: Iterable[Verdict],
     before: Mapping[Role, CanaryRecord],
     canaries: Mapping[Role, CanaryRecord],
+    look_seconds: float,
 ) -> float:
     if any(canaries[role].trial.stage is not record.trial.stage for role, record in before.items()):
         return 0.0
     if any(record.trial.stage is CanaryStage.TRIAL for record in canaries.values()):
-        return LOOK_SECONDS
+        return look_seconds
     ready = next(one for one in verdicts if one.type is ConditionType.READY)
     is_ready = ready.status is ConditionStatus.TRUE
     return LOOK_AGAIN_SECONDS if not is_ready and any(map(wants_events, objects)) else RESYNC_SECONDS

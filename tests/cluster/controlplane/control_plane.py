@@ -178,7 +178,7 @@ class ControlPlane(Cluster):
 
 
 _CLIENTS = ("controller-manager", "scheduler", "kwok")
-_RARELY_COLLECTED = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+_RARELY_COLLECTED = {"GOGC": "400", "GOMEMLIMIT": "640MiB"}
 """Memory for CPU, of which there is less: a fifth of what the API server uses in its start."""
 _ALONE = ["--leader-elect=false", "--secure-port=0"]
 _APISERVER = [
