@@ -197,14 +197,15 @@ _CONTROLLER_MANAGER = [
     # With the defaults (20 and 30) the start takes 5 s more.
     "--kube-api-qps=500",
     "--kube-api-burst=1000",
-    # No node is lost while a test keeps the API server or kwok away.
-    "--node-monitor-grace-period=30m",
+    # No node is lost, whether or not kwok is there: it renews no leases.
+    "--node-monitor-grace-period=8760h",
 ]
 _KWOK = [
     "--manage-all-nodes=true",
     "--node-ip=10.89.0.1",
     "--cidr=10.88.0.0/16",
-    "--node-lease-duration-seconds=40",
+    # No leases: a kwok that is started again would wait for up to 40 s until those of the one before have run out.
+    "--node-lease-duration-seconds=0",
     "--v=WARN",  # else a line for every lease and every pod
 ]
 
