@@ -29,7 +29,13 @@ def install(kubectl: Kubectl, wanted: Installation) -> None:
 def define(kubectl: Kubectl) -> None:
     """The resource's definition."""
     kubectl("apply", "--server-side", "--force-conflicts", f"--filename={ROOT / 'manifests' / 'crd'}")
-    kubectl("wait", "--for=condition=Established", "crd/recommendersystems.recsys.io")
+    wait_for(lambda: _is_established(kubectl), "the definition")
+
+
+def _is_established(kubectl: Kubectl) -> bool:
+    """`kubectl wait` gives up on a definition that is so new that it has no conditions."""
+    found = kubectl.json("get", "crd", "recommendersystems.recsys.io").get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in found)
 
 
 def accounts(kubectl: Kubectl, wanted: Installation) -> None:
