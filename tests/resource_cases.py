@@ -242,6 +242,7 @@ FIELDS = (
     ("spec.gateway.replicas", 2, 0),
     ("spec.gateway.balancing.policy", "LeastRequest", "Fastest"),
     ("spec.gateway.service.type", "NodePort", "ExternalName"),
+    ("spec.gateway.cors", {"allowOrigins": ["*"]}, {"allowOrigins": []}),
     ("spec.gateway.tracing", {"endpoint": "http://collector:4318"}, {"endpoint": "collector:4318"}),
     ("spec.gateway.ingress", {"host": "*.example.org"}, {"host": "https://shop.example.org"}),
     ("spec.gateway.httpRoute", ROUTE, {"parentRefs": []}),

@@ -7,6 +7,7 @@ handler run, so that no system is reconciled against half a picture.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import kopf
@@ -28,19 +29,28 @@ from recsys_operator.reconcile.work_queue import Key
 WATCHED_CHILDREN = tuple(kind for kind in (*CHILD_KINDS, *OPTIONAL_CHILD_KINDS) if kind != CONFIG_MAP)
 """ConfigMaps apart: users' own are watched too."""
 
-Mark = Callable[[Key], None]
-Relisted = Callable[[], None]
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told what. ``mark`` makes a system due, ``mark_calmly`` so that a burst of events gives one turn.
+
+    ``wrote``: whether a resource is as we left it ourselves. ``relisted``: a watch had to begin anew, which tells of no
+    deletion in between.
+    """
+
+    mark: Callable[[Key], None]
+    mark_calmly: Callable[[Key], None]
+    wrote: Callable[[Manifest], bool]
+    relisted: Callable[[], None]
 
 
-def registry(cache: ChildCache, references: References, mark: Mark, relisted: Relisted) -> kopf.OperatorRegistry:
-    """``relisted`` is called when a watch had to begin anew, which tells of no deletion in between."""
+def registry(cache: ChildCache, references: References, listeners: Listeners) -> kopf.OperatorRegistry:
     found = kopf.OperatorRegistry()
     kopf.on.login(registry=found, id="login")(_login)
-    _watch_systems(found, mark)
-    for kind in WATCHED_CHILDREN:
-        _watch_children(found, kind, cache, mark, relisted)
-    _watch_children(found, POD, cache, mark, relisted)
-    _watch_config_maps(found, cache, references, mark, relisted)
+    _watch_systems(found, listeners)
+    for kind in (*WATCHED_CHILDREN, POD):
+        _watch_children(found, kind, cache, listeners)
+    _watch_config_maps(found, cache, references, listeners)
     return found
 
 
@@ -56,9 +66,43 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.error_backoffs = [0.2, 0.5, 1, 1, 2, 2, 2, 2]  # an API server that is back is found soon
     settings.networking.request_timeout = 60
     settings.scanning.disabled = True  # see run.py
+    settings.persistence.diffbase_storage = _NoState()
+    settings.persistence.progress_storage = _NoProgress()
     for kind in WATCHED_CHILDREN:
         settings.watching.label_selectors[_selector(kind)] = f"{MANAGED_BY}={MANAGER}"
     settings.watching.label_selectors[_selector(POD)] = SYSTEM
+
+
+class _NoState(kopf.DiffBaseStorage):
+    """kopf would copy every object of every event, for handlers of changes, of which we have none."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """As there are no handlers that could be half done."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
 
 
 def _login(**given: Any) -> kopf.ConnectionInfo | None:
@@ -66,26 +110,26 @@ def _login(**given: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
 
 
-def _watch_systems(found: kopf.OperatorRegistry, mark: Mark) -> None:
+def _watch_systems(found: kopf.OperatorRegistry, listeners: Listeners) -> None:
     @kopf.on.event(*_selector(SYSTEM_KIND), registry=found, id="system")
-    async def system_changed(namespace: str | None, name: str | None, **_: Any) -> None:
-        mark(Key(namespace or "", name or ""))
+    async def system_changed(type: str | None, body: kopf.Body, **_: Any) -> None:
+        plain = _plain(body, SYSTEM_KIND)
+        if type == "DELETED" or not listeners.wrote(plain):
+            listeners.mark(Key(plain["metadata"]["namespace"], plain["metadata"]["name"]))
 
 
-def _watch_children(
-    found: kopf.OperatorRegistry, kind: ApiKind, cache: ChildCache, mark: Mark, relisted: Relisted
-) -> None:
+def _watch_children(found: kopf.OperatorRegistry, kind: ApiKind, cache: ChildCache, listeners: Listeners) -> None:
     @kopf.index(*_selector(kind), registry=found, id=f"cache-{plural(kind)}")
     async def seen(body: kopf.Body, **_: Any) -> None:
         cache.store(_plain(body, kind))
 
     @kopf.on.event(*_selector(kind), registry=found, id=plural(kind))
     async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:
-        _child_changed(type, _plain(body, kind), cache, mark, relisted)
+        _child_changed(type, _plain(body, kind), cache, listeners)
 
 
 def _watch_config_maps(
-    found: kopf.OperatorRegistry, cache: ChildCache, references: References, mark: Mark, relisted: Relisted
+    found: kopf.OperatorRegistry, cache: ChildCache, references: References, listeners: Listeners
 ) -> None:
     @kopf.index(*_selector(CONFIG_MAP), registry=found, id="cache-configmaps")
     async def seen(body: kopf.Body, **_: Any) -> None:
@@ -97,20 +141,20 @@ def _watch_config_maps(
     async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:
         plain = _plain(body, CONFIG_MAP)
         if is_child(plain):
-            _child_changed(type, plain, cache, mark, relisted)
+            _child_changed(type, plain, cache, listeners)
         elif type is not None:
             for key in references.readers(plain["metadata"]["namespace"], plain["metadata"]["name"]):
-                mark(key)
+                listeners.mark(key)
 
 
-def _child_changed(type_: str | None, body: Manifest, cache: ChildCache, mark: Mark, relisted: Relisted) -> None:
+def _child_changed(type_: str | None, body: Manifest, cache: ChildCache, listeners: Listeners) -> None:
     if type_ == "DELETED":
         cache.remove(body)
     elif type_ is None:
-        relisted()
+        listeners.relisted()
     system = system_of(body)
     if system is not None:
-        mark(system)
+        (listeners.mark if type_ == "DELETED" else listeners.mark_calmly)(system)
 
 
 def _plain(body: kopf.Body, kind: ApiKind) -> Manifest:

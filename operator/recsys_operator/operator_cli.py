@@ -20,6 +20,9 @@ def run(
     lease_namespace: Annotated[
         str | None, typer.Option(help="Where the lease of the active replica is; default: the operator's own.")
     ] = None,
+    canary_seconds: Annotated[
+        float, typer.Option(min=1, help="Between two looks at the counters of a canary on trial.")
+    ] = 10.0,
 ) -> None:
     """Reconcile RecommenderSystems, as the pod's service account or by the kubeconfig, until SIGTERM.
 
@@ -32,7 +35,7 @@ def run(
     from recsys_operator.run import RunOptions
     from recsys_operator.run import run as serve
 
-    raise typer.Exit(serve(RunOptions(tuple(namespace or ()), port, lease_namespace)))
+    raise typer.Exit(serve(RunOptions(tuple(namespace or ()), port, lease_namespace, canary_seconds)))
 
 
 @operator_app.command()

@@ -19,11 +19,12 @@ from aiohttp import web
 from recsys_gateway.telemetry import JsonLines
 
 from recsys_operator.components.desired import desired, notes, read_config_maps
-from recsys_operator.handlers import configure, registry
+from recsys_operator.handlers import Listeners, configure, registry
 from recsys_operator.leader import Leader
 from recsys_operator.operator_metrics import Metrics
 from recsys_operator.reconcile.child_cache import ChildCache
 from recsys_operator.reconcile.cluster_api import SERVICE_ACCOUNT, ApiRefused, ApiUnavailable, ClusterApi, connect
+from recsys_operator.reconcile.gateway_counters import LOOK_SECONDS, CanaryWatch
 from recsys_operator.reconcile.observe import ServedApis
 from recsys_operator.reconcile.reconciler import Components, Reconciler
 from recsys_operator.reconcile.sweep import Sweeper
@@ -44,6 +45,7 @@ class RunOptions:
     namespaces: Sequence[str] = ()
     port: int = 8081
     lease_namespace: str | None = None
+    canary_seconds: float = LOOK_SECONDS
 
 
 class LeaseLost(Exception):
@@ -114,11 +116,13 @@ def _stop_by_signal(stop: asyncio.Event) -> None:
 async def _act(options: RunOptions, api: ClusterApi, metrics: Metrics, stop: asyncio.Event) -> None:
     cache = ChildCache()
     apis = ServedApis(api)
-    reconciler = Reconciler(api, cache, metrics, Components(desired, notes, read_config_maps), apis)
+    components = Components(desired, notes, read_config_maps)
+    reconciler = Reconciler(api, cache, metrics, components, apis, CanaryWatch(options.canary_seconds))
     workers = Workers(reconciler)
     metrics.read_queue_depth(workers.depth)
     sweeper = Sweeper(api, cache, workers.mark, options.namespaces or ("",))
-    handlers = registry(cache, reconciler.references, workers.mark, sweeper.ask)
+    listeners = Listeners(workers.mark, workers.mark_calmly, reconciler.wrote, sweeper.ask)
+    handlers = registry(cache, reconciler.references, listeners)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(workers.run(), name="workers")

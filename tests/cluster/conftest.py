@@ -58,13 +58,24 @@ def is_soak(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--soak"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane of this module, for tests that kill its parts."""
+    """For tests that kill its parts, and start them again."""
+    with _another(tmp_path_factory) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def bare_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One that never heard of a RecommenderSystem."""
+    with _another(tmp_path_factory) as plane:
+        yield plane
+
+
+def _another(folders: pytest.TempPathFactory) -> ControlPlane:
     if GIVEN in os.environ:
         pytest.skip(f"{GIVEN} is set: the parts of that cluster are not this test's to kill")
-    with ControlPlane(binaries(print), tmp_path_factory.mktemp("control-plane")) as plane:
-        yield plane
+    return ControlPlane(binaries(print), folders.mktemp("control-plane"))
 
 
 @pytest.fixture

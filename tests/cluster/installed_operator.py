@@ -29,7 +29,13 @@ def install(kubectl: Kubectl, wanted: Installation) -> None:
 def define(kubectl: Kubectl) -> None:
     """The resource's definition."""
     kubectl("apply", "--server-side", "--force-conflicts", f"--filename={ROOT / 'manifests' / 'crd'}")
-    kubectl("wait", "--for=condition=Established", "crd/recommendersystems.recsys.io")
+    wait_for(lambda: _is_established(kubectl), "the definition")
+
+
+def _is_established(kubectl: Kubectl) -> bool:
+    """`kubectl wait` gives up on a definition that is so new that it has no conditions."""
+    found = kubectl.json("get", "crd", "recommendersystems.recsys.io").get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in found)
 
 
 def accounts(kubectl: Kubectl, wanted: Installation) -> None:
@@ -38,11 +44,14 @@ def accounts(kubectl: Kubectl, wanted: Installation) -> None:
 
 
 @contextmanager
-def installed_operator(cluster: Cluster, folder: Path, home: str, *namespaces: str) -> Iterator[RunningOperator]:
+def installed_operator(
+    cluster: Cluster, folder: Path, home: str, *namespaces: str, options: tuple[str, ...] = ()
+) -> Iterator[RunningOperator]:
     """Over the whole cluster, or over ``namespaces`` alone; it holds the lease when this returns."""
     cluster.kubectl("create", "namespace", home)
     install(cluster.kubectl, Installation(namespaces, home))
-    operator = RunningOperator(cluster.account_kubeconfig(home, NAME), folder / f"{home}.log", namespaces, home)
+    kubeconfig = cluster.account_kubeconfig(home, NAME)
+    operator = RunningOperator(kubeconfig, folder / f"{home}.log", namespaces, home, options)
     try:
         operator.start()
         wait_for(lambda: leads(operator), "the operator's lease")

@@ -23,10 +23,18 @@ START_SECONDS = 60.0
 class RunningOperator(Component):
     """``recsys operator run`` as the user of ``kubeconfig``, over the whole cluster or just in ``namespaces``."""
 
-    def __init__(self, kubeconfig: Path, log: Path, namespaces: tuple[str, ...] = (), lease: str = "default") -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        log: Path,
+        namespaces: tuple[str, ...] = (),
+        lease: str = "default",
+        options: tuple[str, ...] = (),
+    ) -> None:
         (self.port,) = free_ports(1)
         command = [str(Path(sys.executable).with_name("recsys")), "operator", "run", f"--port={self.port}"]
         command += [f"--lease-namespace={lease}", *(f"--namespace={namespace}" for namespace in namespaces)]
+        command += options
         super().__init__("operator", command, log, {"KUBECONFIG": str(kubeconfig)})
 
     def start(self) -> None:

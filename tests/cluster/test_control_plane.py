@@ -25,18 +25,17 @@ def test_a_folder_that_lacks_programs_is_refused_by_name(tmp_path: Path, monkeyp
         binaries(print)
 
 
-def test_it_runs_a_deployment_and_leaves_no_process(own_control_plane: ControlPlane, tmp_path: Path) -> None:
-    with ControlPlane(own_control_plane.binaries, tmp_path) as plane:
-        plane.kubectl.apply(deployment("engine", gpus=1), namespace="default")
-        plane.kubectl("wait", "deployment/engine", "--for=condition=Available", "--timeout=30s")
-        assert all(component.running for component in plane.components)
-    assert not any(component.running for component in plane.components)
-
-
-def test_two_of_them_do_not_meet(own_control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_another_one_runs_a_deployment_sees_nothing_of_the_first_and_leaves_no_process(
+    own_control_plane: ControlPlane, tmp_path: Path
+) -> None:
     own_control_plane.kubectl.apply(settings("mine"), namespace="default")
-    with ControlPlane(own_control_plane.binaries, tmp_path) as other, pytest.raises(KubectlFailed, match="not found"):
-        other.kubectl("get", "configmap", "mine")
+    with ControlPlane(own_control_plane.binaries, tmp_path) as other:
+        other.kubectl.apply(deployment("engine", gpus=1), namespace="default")
+        other.kubectl("wait", "deployment/engine", "--for=condition=Available", "--timeout=30s")
+        assert all(component.running for component in other.components)
+        with pytest.raises(KubectlFailed, match="not found"):
+            other.kubectl("get", "configmap", "mine")
+    assert not any(component.running for component in other.components)
 
 
 def test_a_killed_etcd_loses_nothing_that_was_acknowledged(own_control_plane: ControlPlane) -> None:

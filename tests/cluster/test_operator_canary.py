@@ -19,7 +19,8 @@ LOOKS = 60.0
 
 @pytest.fixture(scope="module")
 def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
-    with installed_operator(cluster, tmp_path_factory.mktemp("operator"), home_name()) as running:
+    folder, often = tmp_path_factory.mktemp("operator"), ("--canary-seconds=2",)
+    with installed_operator(cluster, folder, home_name(), options=often) as running:
         yield running
 
 

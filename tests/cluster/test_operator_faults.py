@@ -26,10 +26,11 @@ def operator(own_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def system(own_control_plane: ControlPlane, operator: RunningOperator) -> System:
+def system(own_control_plane: ControlPlane, operator: RunningOperator) -> Iterator[System]:
     name = f"faults-{next(_numbers)}"
     own_control_plane.kubectl("create", "namespace", name)
-    return System(own_control_plane.kubectl, name)
+    yield System(own_control_plane.kubectl, name)
+    own_control_plane.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def variant(chance: random.Random) -> dict[str, object]:
@@ -72,7 +73,7 @@ def test_it_goes_on_when_the_api_server_was_away(
     system.apply(quickstart())
     system.wait_until_ready()
     plane.apiserver.kill()
-    time.sleep(60 if is_soak else 15)  # longer than the lease may go without renewal
+    time.sleep(60 if is_soak else 12)  # longer than the lease may go without renewal
     plane.apiserver.start()
     plane.wait_until_ready()
     plane.restart_controllers()

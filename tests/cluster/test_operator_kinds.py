@@ -16,13 +16,13 @@ NOTICED_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def operator(own_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
+def operator(bare_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
     """It leads before there is a definition of its resource."""
-    home, kubectl = home_name(), own_control_plane.kubectl
+    home, kubectl = home_name(), bare_control_plane.kubectl
     kubectl("create", "namespace", home)
     accounts(kubectl, Installation(place=home))
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    operator = RunningOperator(own_control_plane.account_kubeconfig(home, NAME), log, (), home)
+    operator = RunningOperator(bare_control_plane.account_kubeconfig(home, NAME), log, (), home)
     try:
         operator.start()
         wait_for(lambda: leads(operator), "the operator's lease")
@@ -31,9 +31,9 @@ def operator(own_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathF
         operator.stop()
 
 
-def test_a_definition_that_comes_later_is_noticed(own_control_plane: ControlPlane, operator: RunningOperator) -> None:
-    own_control_plane.kubectl("create", "namespace", "late")
-    system = System(own_control_plane.kubectl, "late")
+def test_a_definition_that_comes_later_is_noticed(bare_control_plane: ControlPlane, operator: RunningOperator) -> None:
+    bare_control_plane.kubectl("create", "namespace", "late")
+    system = System(bare_control_plane.kubectl, "late")
     define(system.kubectl)
     system.apply(quickstart())
 
@@ -42,10 +42,10 @@ def test_a_definition_that_comes_later_is_noticed(own_control_plane: ControlPlan
 
 
 def test_an_optional_kind_is_used_as_soon_as_it_is_there(
-    own_control_plane: ControlPlane, operator: RunningOperator
+    bare_control_plane: ControlPlane, operator: RunningOperator
 ) -> None:
-    own_control_plane.kubectl("create", "namespace", "monitored")
-    system = System(own_control_plane.kubectl, "monitored")
+    bare_control_plane.kubectl("create", "namespace", "monitored")
+    system = System(bare_control_plane.kubectl, "monitored")
     define(system.kubectl)
     system.apply(quickstart(monitoring={"podMonitor": True}))
     system.wait_for_reason("Degraded", "MonitoringApiAbsent")

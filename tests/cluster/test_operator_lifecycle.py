@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 from controlplane.cluster import Cluster, Kubectl
@@ -46,6 +47,16 @@ def test_the_quickstart_becomes_ready_and_has_exactly_its_children(system: Syste
     assert (status["tuned"], status["base"]) == ("1/1", "1/1")
     assert status["observedGeneration"] == 1
     assert {reason for reason, _ in system.events()} == {"Created", "Ready"}
+
+
+def test_each_child_is_made_by_one_request(system: System, operator: RunningOperator) -> None:
+    system.wait_until_ready()
+
+    key = f"{system.namespace}/{system.name}"
+    made = [line for line in operator.logged() if line["message"] == "child applied" and line["system"] == key]
+    assert sorted(line["child"] for line in made) == sorted(wanted(system))
+    times = [datetime.fromisoformat(line["time"]) for line in made]
+    print(f"\n{len(made)} children, the last {(max(times) - min(times)).total_seconds():.2f} s after the first")
 
 
 def test_no_finalizer_and_no_annotation_of_a_framework_is_left_anywhere(system: System) -> None:
@@ -210,6 +221,23 @@ def test_an_object_of_somebody_else_with_a_childs_name_is_not_taken(
     message = system.wait_for_reason("GatewayReady", "NameTaken")
     assert "quickstart-gateway" in message
     assert system.get("configmap/quickstart-gateway")["data"] == {"mine": "1"}
+
+
+def test_systems_whose_children_would_have_one_name_take_nothing_from_each_other(
+    operator: RunningOperator, kubectl: Kubectl, namespace: str
+) -> None:
+    """The pool ``gateway`` of the tuned model of ``a``, and the gateway of ``a-tuned``."""
+    first, second = System(kubectl, namespace, "a"), System(kubectl, namespace, "a-tuned")
+    first.apply(quickstart("a", models={"tuned": engine(pool={"name": "gateway"})}))
+    first.wait_until_ready()
+    before = uid(first, "deployment/a-tuned-gateway")
+    second.apply(quickstart("a-tuned"))
+
+    message = second.wait_for_reason("GatewayReady", "NameTaken")
+    assert "a-tuned-gateway is there already and belongs to RecommenderSystem a:" in message
+    first.patch(recommendation={"size": 5})
+    first.wait_until_ready()
+    assert uid(first, "deployment/a-tuned-gateway") == before
 
 
 def test_an_autoscaler_that_scales_keeps_its_number(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 WAIT_SECONDS = 30.0
+LOOK_SECONDS = 0.2
+"""Between two looks: each is a kubectl, which takes CPU from what is waited for."""
 Seen = TypeVar("Seen")
 
 
@@ -19,4 +21,4 @@ def wait_for(look: Callable[[], Seen], what: str, seconds: float = WAIT_SECONDS)
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:g} s; last seen: {found!r}")
-        time.sleep(0.05)
+        time.sleep(LOOK_SECONDS)

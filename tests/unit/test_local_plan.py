@@ -166,6 +166,14 @@ def test_what_works_in_a_cluster_alone_is_said() -> None:
     assert "Only in a cluster: spec.paused, spec.gateway.auth." in made.notes
 
 
+def test_a_gateway_here_lets_the_same_pages_ask_and_traces_as_one_in_a_cluster() -> None:
+    cors, tracing = {"allowOrigins": ["https://shop.example"]}, {"endpoint": "http://collector:4318/v1/traces"}
+    config = planned(system(gateway={"cors": cors, "tracing": tracing})).config
+    assert config.cors is not None
+    assert config.cors.allow_origins == ("https://shop.example",)
+    assert str(config.tracing and config.tracing.endpoint) == tracing["endpoint"]
+
+
 def test_the_gateway_reads_what_is_written_for_it(tmp_path: Path) -> None:
     from recsys_gateway.config import load_config
     from recsys_operator.local.run import write_config

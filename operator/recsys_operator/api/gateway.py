@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
-from recsys_gateway.config import Admission, PolicyName, Tracing
+from recsys_gateway.config import Admission, Cors, PolicyName, Tracing
 from recsys_gateway.document import Frozen
 
 from recsys_operator.api.rules import Rule, Ruled
@@ -92,6 +92,7 @@ class Gateway(Placement):
     auth: Auth | None = Field(default=None, description="Absent: anybody who reaches the gateway may call it.")
     admission: Admission = Field(default=Admission(), description="How many calls wait, and how long.")
     balancing: Balancing = Field(default=Balancing(), description="How calls are spread over pods.")
+    cors: Cors | None = Field(default=None, description="Web pages of other origins that may ask; absent: none.")
     tracing: Tracing | None = Field(default=None, description="Where OpenTelemetry spans go; absent: nowhere.")
     service: GatewayService = Field(default=GatewayService(), description="The Service in front of its pods.")
     ingress: Ingress | None = Field(default=None, description="Reach it from outside by an Ingress.")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from recsys_gateway.catalog.load_config import LoadConfig, OnError
 from recsys_gateway.catalog.source import CatalogSource, TableSource
 
@@ -24,6 +23,7 @@ from recsys_operator.components.pod_template import (
 )
 from recsys_operator.components.release import GATEWAY, image
 from recsys_operator.components.retrieval_access import embedder_access, retrieval_secrets, vector_store_access
+from recsys_operator.components.yaml_text import yaml_text
 
 COMPONENT = "catalog"
 TABLES = Path("/mnt/catalog")
@@ -56,7 +56,7 @@ class MountedTable(NamedTuple):
 
 def catalog_manifests(system: RecommenderSystem, observed: Observed) -> list[Manifest]:
     """The load's configuration and its Job. Another source, or another content of a ConfigMap, is another Job."""
-    config = yaml.safe_dump(_load_config(system), sort_keys=False, allow_unicode=True)
+    config = yaml_text(_load_config(system))
     used = {f"ConfigMap/{name}": observed.digests.get(f"ConfigMap/{name}", "") for name in catalog_config_maps(system)}
     template = platform_pod(system, COMPONENT, _pod(system), system.spec.catalog)
     name = child_name(system, f"{COMPONENT}-{digest([config, template, used])}")

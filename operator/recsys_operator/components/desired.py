@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from recsys_operator.api.recommender_system import RecommenderSystem
@@ -11,6 +12,7 @@ from recsys_operator.components import models
 from recsys_operator.components.catalog_job import catalog_config_maps, catalog_manifests
 from recsys_operator.components.embedder import embedder_manifests
 from recsys_operator.components.gateway import gateway_manifests
+from recsys_operator.components.local_addresses import local_address_notes
 from recsys_operator.components.manifest import (
     HTTP_ROUTE,
     MILVUS,
@@ -25,20 +27,17 @@ from recsys_operator.components.network_policy import network_policies
 from recsys_operator.components.note import Note
 from recsys_operator.components.observed import Observed
 
-ORDER = (
-    "NetworkPolicy",
-    "ServiceAccount",
-    "Role",
-    "RoleBinding",
-    "ConfigMap",
-    "PersistentVolumeClaim",
-    "Service",
-    "Milvus",
-    "StatefulSet",
-    "Deployment",
-    "Job",
+WAVES = (
+    ("NetworkPolicy", "ServiceAccount", "Role", "ConfigMap", "PersistentVolumeClaim", "Service"),
+    ("RoleBinding",),
+    ("Milvus", "StatefulSet", "Deployment", "Job"),
 )
-"""Pods are guarded before they run, and what they read is there before them. Other kinds come after these."""
+"""Pods are guarded before they run, and what they read is there before them; a RoleBinding needs its Role.
+
+What is of one wave is applied at once. Other kinds go with the last.
+"""
+_RANKS = {kind: rank for rank, kind in enumerate(chain.from_iterable(WAVES))}
+_WAVE_OF = {kind: number for number, kinds in enumerate(WAVES) for kind in kinds}
 
 
 class AbsentApi(NamedTuple):
@@ -56,7 +55,7 @@ class _Wish(NamedTuple):
 
 
 def desired(system: RecommenderSystem, observed: Observed) -> list[Manifest]:
-    """The manifests of all children. The same arguments give the same list."""
+    """The manifests of all children, wave after wave. The same arguments give the same list."""
     found = [
         *network_policies(system),
         *models.model_manifests(system, observed),
@@ -66,8 +65,12 @@ def desired(system: RecommenderSystem, observed: Observed) -> list[Manifest]:
         *catalog_manifests(system, observed),
         *monitoring_manifests(system, observed),
     ]
-    ranks = {kind: rank for rank, kind in enumerate(ORDER)}
-    return sorted(found, key=lambda manifest: ranks.get(manifest["kind"], len(ORDER)))
+    return sorted(found, key=lambda manifest: _RANKS.get(manifest["kind"], len(_RANKS)))
+
+
+def wave(kind: str) -> int:
+    """The number of the wave that children of ``kind`` are applied in."""
+    return _WAVE_OF.get(kind, len(WAVES) - 1)
 
 
 def absent_apis(system: RecommenderSystem, observed: Observed) -> list[AbsentApi]:
@@ -78,7 +81,7 @@ def absent_apis(system: RecommenderSystem, observed: Observed) -> list[AbsentApi
 def notes(system: RecommenderSystem, observed: Observed) -> list[Note]:
     """What of the resource cannot be as it is asked for; everything else is built all the same."""
     absent = [Note(wish.reason, wish.message) for wish in _wishes(system) if wish.kind not in observed.apis]
-    return [*absent, *_embedder_notes(system), *models.notes(system, observed)]
+    return [*absent, *local_address_notes(system), *_embedder_notes(system), *models.notes(system, observed)]
 
 
 def read_config_maps(system: RecommenderSystem) -> frozenset[str]:

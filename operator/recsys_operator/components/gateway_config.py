@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
 from pydantic import AnyHttpUrl
 from recsys_gateway.config import (
     Auth,
@@ -30,6 +29,7 @@ from recsys_operator.components.model_identity import adapter_name, by_role, eng
 from recsys_operator.components.mounted_secrets import ADMIN_KEYS, KEYS, engine_key_file
 from recsys_operator.components.observed import Observed
 from recsys_operator.components.retrieval_access import embedder_access, vector_store_access
+from recsys_operator.components.yaml_text import yaml_text
 
 COMPONENT = "gateway"
 
@@ -52,6 +52,7 @@ def gateway_config(system: RecommenderSystem, observed: Observed) -> GatewayConf
             else PodMetrics()
         ),
         auth=_auth(system),
+        cors=gateway.cors,
         tracing=gateway.tracing,
         embedder=embedder_access(system),
         vector_store=vector_store_access(system),
@@ -61,7 +62,7 @@ def gateway_config(system: RecommenderSystem, observed: Observed) -> GatewayConf
 
 def config_text(config: GatewayConfig) -> str:
     """``config`` as the gateway reads it, without what it would take as a default."""
-    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+    return yaml_text(_plain(config))
 
 
 def restart_digest(config: GatewayConfig) -> str:

@@ -7,8 +7,6 @@ the resource and be found again by its name.
 
 from __future__ import annotations
 
-import yaml
-
 from recsys_operator.api.recommender_system import DeletionPolicy, RecommenderSystem
 from recsys_operator.api.retrieval import ManagedVectorStore, VectorStoreMode
 from recsys_operator.components.labels import child_name, labels, metadata, selector
@@ -20,6 +18,7 @@ from recsys_operator.components.pod_template import RESTRICTED_CONTAINER, contai
 from recsys_operator.components.release import MILVUS as MILVUS_IMAGE
 from recsys_operator.components.release import image
 from recsys_operator.components.retrieval_access import MILVUS, MILVUS_PORT
+from recsys_operator.components.yaml_text import yaml_text
 
 HEALTH_PORT = 9091
 DATA = "/var/lib/milvus"
@@ -72,7 +71,7 @@ def _etcd_config(system: RecommenderSystem) -> Manifest:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(system, child_name(system, MILVUS), labels(system, MILVUS)),
-        "data": {"embedEtcd.yaml": yaml.safe_dump(config, sort_keys=False)},
+        "data": {"embedEtcd.yaml": yaml_text(config)},
     }
 
 

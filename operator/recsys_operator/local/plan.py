@@ -131,6 +131,8 @@ def plan(
         models=tuple(served),
         admission=spec.gateway.admission,
         balancing=Balancing.model_validate(spec.gateway.balancing.model_dump()),
+        cors=spec.gateway.cors,
+        tracing=spec.gateway.tracing,
         embedder=InProcessEmbedder(path=files.embedder),
         vector_store=store,
         recommendation=spec.recommendation,

@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import groupby
 
+from recsys_operator.components.desired import wave
 from recsys_operator.components.manifest import ChildKey, Manifest, kind_of
 from recsys_operator.operator_metrics import Metrics
-from recsys_operator.reconcile.child_cache import ChildCache, object_key, resource_version
+from recsys_operator.reconcile.child_cache import ChildCache, object_key, resource_version, system_of
 from recsys_operator.reconcile.cluster_api import ApiRefused, ClusterApi
 from recsys_operator.reconcile.conditions import Refused
 from recsys_operator.reconcile.kinds import Path, path_of
@@ -49,17 +51,15 @@ class Applier:
         self._applied.pop(system, None)
 
     async def execute(self, system: Key, owner_uid: str, plan: Plan) -> Outcome:
-        """One kind after the other in the plan's order, those of a kind at once.
+        """One wave after the other, those of a wave at once: what a turn takes is round trips more than anything.
 
         Raises:
             ApiUnavailable: the API server is away; what was done is done, the rest comes with the next turn.
         """
         outcome = Outcome()
-        taken = await self._names_of_others(system, owner_uid, plan)
-        outcome.refused += taken.values()
-        for _, group in groupby(plan.applies, key=lambda one: one.key.kind):
-            free = [one for one in group if one.key not in taken]
-            ends = await asyncio.gather(*(self._apply(system, one, outcome) for one in free), return_exceptions=True)
+        for _, group in groupby(plan.applies, key=lambda one: wave(one.key.kind)):
+            work = (self._apply(system, owner_uid, one, outcome) for one in group)
+            ends = await asyncio.gather(*work, return_exceptions=True)
             for end in ends:  # all of them have ended: nothing is written behind the next turn's back
                 if isinstance(end, BaseException):
                     raise end
@@ -67,25 +67,10 @@ class Applier:
             await self._delete(system, child, outcome)
         return outcome
 
-    async def _names_of_others(self, system: Key, owner_uid: str, plan: Plan) -> dict[ChildKey, Refused]:
-        """Server-side apply would take any object of the name for ours: so what seems absent is looked up first."""
-        absent = [one for one in plan.applies if self._cache.get(system, object_key(one.manifest)) is None]
-        found = await asyncio.gather(*(self._api.get(path_of(one.manifest)) for one in absent))
-        return {
-            one.key: Refused(
-                one.key,
-                "NameTaken",
-                f"a {one.key.kind} named {one.key.name} is there already and belongs to somebody else: "
-                "rename or delete it, or give the RecommenderSystem another name",
-            )
-            for one, live in zip(absent, found, strict=True)
-            if live is not None and not is_ours(live, system.name, owner_uid)
-        }
-
-    async def _apply(self, system: Key, one: Apply, outcome: Outcome) -> None:
+    async def _apply(self, system: Key, owner_uid: str, one: Apply, outcome: Outcome) -> None:
         before = self._cache.get(system, object_key(one.manifest))
         try:
-            live = await self._api.apply(one.manifest)
+            live = await (self._api.apply(one.manifest) if before else self._make(system, owner_uid, one))
         except ApiRefused as refused:
             _log.warning("child refused", extra={"system": str(system), "child": _text(one.key), "error": str(refused)})
             if before is not None and _stands_in_the_way(one, refused):
@@ -94,12 +79,30 @@ class Applier:
             return
         self._cache.store(live)
         digest = one.manifest["metadata"]["annotations"][APPLIED]
-        self._applied.setdefault(system, {})[one.key] = Applied(digest, live_part(one.manifest, live))
+        part = live_part(one.manifest, live)
+        self._applied.setdefault(system, {})[one.key] = Applied(digest, None if part == one.manifest else part)
         outcome.applied += 1
         if one.why is Why.DRIFT and (before is None or resource_version(live) != resource_version(before)):
             outcome.repaired.append(one.key)
             self._metrics.drift_repairs.labels(one.key.kind).inc()
         _log.info("child applied", extra={"system": str(system), "child": _text(one.key), "why": one.why.value})
+
+    async def _make(self, system: Key, owner_uid: str, one: Apply) -> Manifest:
+        """Server-side apply alone would take any object of the name for ours."""
+        try:
+            return await self._api.make(one.manifest)
+        except ApiRefused as refused:
+            if refused.status != HTTPStatus.CONFLICT:
+                raise
+        live = await self._api.get(path_of(one.manifest))
+        if live is not None and not is_ours(live, system.name, owner_uid):
+            raise ApiRefused(
+                HTTPStatus.CONFLICT,
+                "NameTaken",
+                f"a {one.key.kind} named {one.key.name} is there already and belongs to {_holder(live)}: "
+                "rename or delete it, or give the RecommenderSystem another name",
+            )
+        return await self._api.apply(one.manifest)  # ours, and not seen yet; or gone again
 
     async def _delete(self, system: Key, child: Manifest, outcome: Outcome) -> None:
         metadata = child["metadata"]
@@ -121,6 +124,11 @@ def _stands_in_the_way(one: Apply, refused: ApiRefused) -> bool:
     Only for kinds that hold neither data nor pods.
     """
     return one.why is Why.DRIFT and refused.status == 422 and one.key.kind in _MADE_ANEW
+
+
+def _holder(live: Manifest) -> str:
+    system = system_of(live)
+    return "somebody else" if system is None else f"RecommenderSystem {system.name}"
 
 
 def _text(key: ChildKey) -> str:

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 CALLS = "recsys_gateway_upstream_requests_total"
 LATENCIES = "recsys_gateway_upstream_seconds_bucket"
 LOOK_SECONDS = 10.0
-"""Between two looks at a canary's counters."""
+"""Between two looks at a canary's counters, unless another time is given."""
 READ_SECONDS = 5.0
 
 
@@ -87,7 +87,8 @@ class _Watched:
 class CanaryWatch:
     """Remembers the totals of each source since the last look, per canary."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_seconds: float = LOOK_SECONDS) -> None:
+        self.look_seconds = look_seconds
         self._watched: dict[tuple[Key, Role, str], _Watched] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -104,7 +105,7 @@ class CanaryWatch:
         watched = self._watched.get((system, role, digest))
         if watched is None or watched.looked_at is None:
             return True
-        return (now - watched.looked_at).total_seconds() >= LOOK_SECONDS * 0.9
+        return (now - watched.looked_at).total_seconds() >= self.look_seconds * 0.9
 
     async def look(
         self, system: Key, role: Role, digest: str, pods: Iterable[Manifest], prometheus: str | None, now: datetime

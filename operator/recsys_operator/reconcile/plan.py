@@ -44,10 +44,13 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What our last apply of a child left: its digest, and how the API server writes what we asked for."""
+    """What our last apply of a child left: its digest, and how the API server writes what we asked for.
+
+    ``live`` None: just as we do.
+    """
 
     digest: str
-    live: Manifest
+    live: Manifest | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,13 @@ class Plan:
 def plan(
     desired: Sequence[Manifest], children: Iterable[Manifest], owner_uid: str, applied: Mapping[ChildKey, Applied]
 ) -> Plan:
-    """``children``: live objects that carry the system's labels. ``applied``: of this process's own applies."""
-    wanted = [with_digest(manifest) for manifest in desired]
+    """``desired``: each with its digest. ``children``: live objects that carry the system's labels.
+
+    ``applied``: of this process's own applies.
+    """
     live = {key_of(child): child for child in children if child["kind"] not in UNMANAGED}
-    applies = (_apply(manifest, live.get(key_of(manifest)), applied.get(key_of(manifest))) for manifest in wanted)
-    keys = {key_of(manifest) for manifest in wanted}
+    applies = (_apply(manifest, live.get(key_of(manifest)), applied.get(key_of(manifest))) for manifest in desired)
+    keys = {key_of(manifest) for manifest in desired}
     return Plan(
         applies=tuple(one for one in applies if one is not None),
         deletes=tuple(child for key, child in live.items() if key not in keys and may_delete(child, owner_uid)),

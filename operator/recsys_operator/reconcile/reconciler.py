@@ -20,13 +20,13 @@ from recsys_operator.components.observed import Observed
 from recsys_operator.operator_metrics import Metrics
 from recsys_operator.reconcile import announcements, canary_trials
 from recsys_operator.reconcile.apply import Applier, Outcome
-from recsys_operator.reconcile.child_cache import ChildCache
+from recsys_operator.reconcile.child_cache import ChildCache, resource_version
 from recsys_operator.reconcile.cluster_api import ApiRefused, ClusterApi
 from recsys_operator.reconcile.conditions import Sight, Verdict, conditions, invalid_spec
-from recsys_operator.reconcile.gateway_counters import LOOK_SECONDS, CanaryWatch
+from recsys_operator.reconcile.gateway_counters import CanaryWatch
 from recsys_operator.reconcile.kinds import EVENT, SYSTEM_KIND, Path
 from recsys_operator.reconcile.observe import ServedApis, autoscaled, config_map_digests
-from recsys_operator.reconcile.plan import UNMANAGED, plan
+from recsys_operator.reconcile.plan import UNMANAGED, plan, with_digest
 from recsys_operator.reconcile.problems import Problem, wants_events
 from recsys_operator.reconcile.references import References
 from recsys_operator.reconcile.status import CanaryRecord, readable_status, status, status_of_invalid
@@ -41,6 +41,8 @@ REFUSED_AGAIN_SECONDS = 30.0
 """After a child was refused: a quota or a role may have been widened, which no event tells."""
 _NAMESPACE_ENDS = "because it is being terminated"
 """The API server's words for a namespace that is on its way out, the system with it."""
+EVENTS_AFTER_SECONDS = 3.0
+"""An object's events are read once it is that old: what has just begun is not late yet."""
 EVENTS_READ = 10
 """Objects whose events are read in one turn: the pods of one pool fail alike."""
 
@@ -56,7 +58,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """What one turn knows of its system."""
+    """What one turn knows of its system. ``desired``: complete, each with its digest."""
 
     key: Key
     raw: Manifest
@@ -71,7 +73,13 @@ class Reconciler:
     """Is called with a key; tells in how many seconds to look again, None where the system is gone."""
 
     def __init__(
-        self, api: ClusterApi, cache: ChildCache, metrics: Metrics, components: Components, apis: ServedApis
+        self,
+        api: ClusterApi,
+        cache: ChildCache,
+        metrics: Metrics,
+        components: Components,
+        apis: ServedApis,
+        watch: CanaryWatch,
     ) -> None:
         self.references = References()
         self._api = api
@@ -80,10 +88,16 @@ class Reconciler:
         self._components = components
         self._apis = apis
         self._applier = Applier(api, cache, metrics)
-        self._watch = CanaryWatch()
+        self._watch = watch
+        self._last_turns: dict[Key, _Turn] = {}
+        self._own_versions: dict[Key, int] = {}
 
     async def close(self) -> None:
         await self._watch.close()
+
+    def wrote(self, system: Manifest) -> bool:
+        """Whether ``system`` is as this process left it: its own writing of status is no news to it."""
+        return self._own_versions.get(_key(system)) == resource_version(system)
 
     async def __call__(self, key: Key) -> float | None:
         started, outcome = time.monotonic(), "failed"
@@ -115,6 +129,8 @@ class Reconciler:
         """Its children are the garbage collector's; those that stay have no owner and are found when it comes back."""
         self._applier.forget(key)
         self._watch.forget(key)
+        self._last_turns.pop(key, None)
+        self._own_versions.pop(key, None)
         self.references.forget(key)
 
     async def _observe(self, key: Key, raw: Manifest, system: RecommenderSystem) -> _Turn:
@@ -126,7 +142,16 @@ class Reconciler:
         observed = Observed(
             self._apis.kinds, canary_trials.stages(known), autoscaled(self._cache.objects(key)), digests
         )
-        return _Turn(key, raw, system, before, observed, self._components.desired(system, observed), known)
+        turn = _Turn(key, raw, system, before, observed, self._desired(key, system, observed), known)
+        self._last_turns[key] = turn
+        return turn
+
+    def _desired(self, key: Key, system: RecommenderSystem, observed: Observed) -> Sequence[Manifest]:
+        """Built again only for another spec or other facts: most turns follow a pod that moved on."""
+        last = self._last_turns.get(key)
+        if last is not None and (last.system, last.observed) == (system, observed):
+            return last.desired
+        return [with_digest(manifest) for manifest in self._components.desired(system, observed)]
 
     async def _apply(self, turn: _Turn) -> Outcome:
         uid = turn.raw["metadata"]["uid"]
@@ -152,11 +177,12 @@ class Reconciler:
         after = status(turn.system, turn.observed, children, verdicts, turn.before, canaries, now)
         told = announcements.of_repairs(outcome.repaired)
         await self._write_status(turn.raw, turn.before, after, told)
-        again = _again(objects, verdicts, turn.canaries, canaries)
+        again = _again(objects, verdicts, turn.canaries, canaries, self._watch.look_seconds)
         return min(again, REFUSED_AGAIN_SECONDS) if outcome.refused else again
 
     async def _events(self, key: Key, objects: Iterable[Manifest]) -> dict[str, list[Manifest]]:
-        asked = [body["metadata"]["uid"] for body in objects if wants_events(body)][:EVENTS_READ]
+        late = (body for body in objects if wants_events(body) and not _has_just_begun(body, datetime.now(UTC)))
+        asked = [body["metadata"]["uid"] for body in late][:EVENTS_READ]
         path = Path(EVENT, key.namespace)
         answers = await asyncio.gather(
             *(self._api.list_objects(path, fieldSelector=f"involvedObject.uid={uid}") for uid in asked)
@@ -179,15 +205,26 @@ class Reconciler:
     ) -> None:
         """Only where it changed. A resource that was written meanwhile has its next turn at once anyway."""
         if after != (raw.get("status") or {}):
-            path = Path(SYSTEM_KIND, raw["metadata"]["namespace"], raw["metadata"]["name"])
+            path = Path(SYSTEM_KIND, *_key(raw))
             try:
-                await self._api.replace_status(path, {**raw, "status": dict(after)})
+                written = await self._api.replace_status(path, {**raw, "status": dict(after)})
+                self._own_versions[_key(raw)] = resource_version(written)
             except ApiRefused as refused:
                 if refused.status not in (404, 409):
                     raise
                 return
             told = [*announcements.of_change(before, RecommenderSystemStatus.model_validate(after)), *told]
         await announcements.publish(self._api, raw, told)
+
+
+def _key(raw: Manifest) -> Key:
+    return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def _has_just_begun(body: Manifest, now: datetime) -> bool:
+    """By the API server's clock, which may be another than ours: what is of the future is not young."""
+    age = now - datetime.fromisoformat(body["metadata"]["creationTimestamp"])
+    return 0 <= age.total_seconds() < EVENTS_AFTER_SECONDS
 
 
 def _word(turn: _Turn, outcome: Outcome) -> str:
@@ -203,11 +240,12 @@ def _again(
     verdicts: Iterable[Verdict],
     before: Mapping[Role, CanaryRecord],
     canaries: Mapping[Role, CanaryRecord],
+    look_seconds: float,
 ) -> float:
     if any(canaries[role].trial.stage is not record.trial.stage for role, record in before.items()):
         return 0.0
     if any(record.trial.stage is CanaryStage.TRIAL for record in canaries.values()):
-        return LOOK_SECONDS
+        return look_seconds
     ready = next(one for one in verdicts if one.type is ConditionType.READY)
     is_ready = ready.status is ConditionStatus.TRUE
     return LOOK_AGAIN_SECONDS if not is_ready and any(map(wants_events, objects)) else RESYNC_SECONDS

@@ -12,10 +12,12 @@ from recsys_operator.reconcile.work_queue import Key, WorkQueue
 
 _log = logging.getLogger(__name__)
 
-CONCURRENCY = 8
-"""Systems that are worked on at once: enough to hide the API server's answers, few enough not to flood it."""
+CONCURRENCY = 64
+"""Systems that are worked on at once. The connections are what bounds the requests under way: see cluster_api.py."""
 DEBOUNCE_SECONDS = 0.05
-"""Between an event and its key's turn: a rollout's events come in bursts."""
+"""Between an event and its key's turn: who changes one thing often changes another at once."""
+CALM_SECONDS = 0.5
+"""The same for what children and pods do of themselves: a rollout's events come in bursts."""
 
 Work = Callable[[Key], Awaitable[float | None]]
 """Reconciles a key and tells in how many seconds to look again; None: the system is gone."""
@@ -33,6 +35,9 @@ class Workers:
     def mark(self, key: Key, delay: float = DEBOUNCE_SECONDS) -> None:
         self._queue.mark(key, time.monotonic() + delay)
         self._changed.set()
+
+    def mark_calmly(self, key: Key) -> None:
+        self.mark(key, CALM_SECONDS)
 
     def depth(self) -> int:
         return self._queue.waiting(time.monotonic())

@@ -25,6 +25,8 @@ def writes(audit_log: Path, user: str = "") -> Iterator[Write]:
     """The successful ones, oldest first; those of ``user`` alone where it is given."""
     with audit_log.open(encoding="utf-8") as lines:
         for line in lines:
+            if user not in line:
+                continue
             event = json.loads(line)
             about = event.get("objectRef") or {}
             is_dry_run = "dryRun=" in event["requestURI"]

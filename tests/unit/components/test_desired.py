@@ -10,7 +10,7 @@ import pytest
 from example_systems import example
 from recsys_gateway.config import Role
 from recsys_operator.api.recommender_system import RecommenderSystem
-from recsys_operator.components.desired import ORDER, absent_apis, desired, notes, read_config_maps
+from recsys_operator.components.desired import absent_apis, desired, notes, read_config_maps, wave
 from recsys_operator.components.manifest import (
     HTTP_ROUTE,
     MILVUS,
@@ -91,10 +91,11 @@ def test_every_child_says_whose_it_is(system: RecommenderSystem) -> None:
 @every_system
 def test_what_pods_read_is_applied_before_them(system: RecommenderSystem) -> None:
     kinds = [manifest["kind"] for manifest in desired(system, EVERYTHING)]
-    ranks = [ORDER.index(kind) for kind in kinds if kind in ORDER]
-    assert ranks == sorted(ranks)
-    assert kinds.index("ConfigMap") < kinds.index("Deployment")
-    assert kinds.index("NetworkPolicy") == 0
+    waves = [wave(kind) for kind in kinds]
+    assert waves == sorted(waves)
+    assert wave("Role") < wave("RoleBinding") < wave("Deployment")
+    for before in ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "ServiceAccount"):
+        assert wave(before) < min(map(wave, ("Deployment", "StatefulSet", "Job", "Milvus")))
 
 
 @every_system
@@ -208,6 +209,29 @@ def test_a_wrong_encoder_for_tei_is_told() -> None:
     (note,) = notes(system, Observed())
     assert note.reason == "WrongFormat"
     assert "engine.type to Triton" in note.message
+
+
+FILES = {"items": {"uri": "file:///data/items.csv"}, "users": {"uri": "configMap://users/users.csv"}}
+OWN_VOLUME = {"spec": {"volumes": [{"name": "data", "hostPath": {"path": "/data"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"catalog": FILES}, "spec.catalog.items.uri"),
+        ({"models": {"base": {"model": {"uri": "file:///models/base"}}}}, "spec.models.base.model.uri"),
+        ({"embedder": {"model": {"uri": "file:///models/encoder"}}}, "spec.embedder.model.uri"),
+    ],
+)
+def test_a_file_of_one_machine_is_told(spec: dict[str, Any], field: str) -> None:
+    (note,) = notes(example("minimal", **spec), Observed())
+    assert note.reason == "FileNotInCluster"
+    assert field in note.message
+    assert "pvc://CLAIM/PATH" in note.message
+
+
+def test_a_file_in_a_volume_that_the_user_mounts_is_not_told() -> None:
+    assert notes(example("minimal", catalog=FILES | {"podTemplate": OWN_VOLUME}), Observed()) == []
 
 
 def everything_in(value: Any) -> Iterator[Any]:

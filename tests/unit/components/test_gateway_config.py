@@ -150,6 +150,7 @@ def test_the_parts_that_a_gateway_takes_at_its_start_are_the_gateways_own_list()
         {"vectorStore": {"managed": {"mode": "Cluster"}}},
         {"prometheus": {"url": "http://prometheus.monitoring.svc:9090"}},
         {"gateway": {"auth": {"secretRef": {"name": "keys"}}}},
+        {"gateway": {"cors": {"allowOrigins": ["https://shop.example"]}}},
         {"gateway": {"tracing": {"endpoint": "http://collector:4318"}}},
         {"gateway": {"admission": {"drainSeconds": 10}}},
         {"models": {"base": {"model": {"name": "another"}}}},

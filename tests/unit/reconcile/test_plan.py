@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recsys_operator.components.manifest import ChildKey, key_of
 from recsys_operator.reconcile.live_fields import live_part
-from recsys_operator.reconcile.plan import APPLIED, Applied, Why, is_ours, plan, with_digest
+from recsys_operator.reconcile.plan import APPLIED, Applied, Plan, Why, is_ours, plan, with_digest
 
 Manifest = dict[str, Any]
 UID = "uid-of-the-system"
@@ -40,20 +41,24 @@ def stored(complete: Manifest) -> Manifest:
     return live
 
 
+def planned(wanted: Sequence[Manifest], live: Iterable[Manifest], uid: str, known: Mapping[ChildKey, Applied]) -> Plan:
+    return plan([with_digest(manifest) for manifest in wanted], live, uid, known)
+
+
 def test_what_is_absent_is_created() -> None:
-    [create] = plan([config_map("a")], [], UID, {}).applies
+    [create] = planned([config_map("a")], [], UID, {}).applies
     assert (create.why, create.key.name) == (Why.CREATE, "a")
 
 
 def test_what_is_as_asked_costs_nothing() -> None:
-    assert plan([config_map("a", x="1")], [applied(config_map("a", x="1"))], UID, {}).applies == ()
+    assert planned([config_map("a", x="1")], [applied(config_map("a", x="1"))], UID, {}).applies == ()
 
 
 def test_what_somebody_changed_is_put_right() -> None:
     live = applied(config_map("a", x="1"))
     live["data"]["x"] = "2"
 
-    [repair] = plan([config_map("a", x="1")], [live], UID, {}).applies
+    [repair] = planned([config_map("a", x="1")], [live], UID, {}).applies
     assert repair.why is Why.DRIFT
 
 
@@ -62,11 +67,11 @@ def test_fields_of_others_are_no_drift() -> None:
     live["data"]["theirs"] = "2"
     live["metadata"]["annotations"]["someone.else/note"] = "kept"
 
-    assert plan([config_map("a", x="1")], [live], UID, {}).applies == ()
+    assert planned([config_map("a", x="1")], [live], UID, {}).applies == ()
 
 
 def test_a_field_that_is_no_longer_wanted_is_taken_out_by_an_apply() -> None:
-    [change] = plan([config_map("a", x="1")], [applied(config_map("a", x="1", old="2"))], UID, {}).applies
+    [change] = planned([config_map("a", x="1")], [applied(config_map("a", x="1", old="2"))], UID, {}).applies
 
     assert change.why is Why.CHANGE
     assert change.manifest["data"] == {"x": "1"}
@@ -79,27 +84,27 @@ def test_another_notation_of_the_same_is_learnt_from_the_answer_to_an_apply() ->
     manifest = with_digest(wanted)
     known = {key_of(wanted): Applied(manifest["metadata"]["annotations"][APPLIED], live_part(manifest, live))}
 
-    assert [one.why for one in plan([wanted], [live], UID, {}).applies] == [Why.DRIFT]
-    assert plan([wanted], [live], UID, known).applies == ()
+    assert [one.why for one in planned([wanted], [live], UID, {}).applies] == [Why.DRIFT]
+    assert planned([wanted], [live], UID, known).applies == ()
 
 
 def test_a_child_that_was_there_and_is_gone_was_deleted_by_somebody() -> None:
     manifest = with_digest(config_map("a"))
     known = {key_of(manifest): Applied(manifest["metadata"]["annotations"][APPLIED], manifest)}
 
-    assert [one.why for one in plan([config_map("a")], [], UID, known).applies] == [Why.DRIFT]
+    assert [one.why for one in planned([config_map("a")], [], UID, known).applies] == [Why.DRIFT]
 
 
 def test_a_child_on_its_way_out_is_waited_for() -> None:
     live = applied(config_map("a"))
     live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    assert plan([config_map("a")], [live], UID, {}).applies == ()
-    assert plan([], [live], UID, {}).deletes == ()
+    assert planned([config_map("a")], [live], UID, {}).applies == ()
+    assert planned([], [live], UID, {}).deletes == ()
 
 
 def test_what_is_no_longer_wanted_is_deleted() -> None:
-    [gone] = plan([config_map("a")], [applied(config_map("a")), applied(config_map("b"))], UID, {}).deletes
+    [gone] = planned([config_map("a")], [applied(config_map("a")), applied(config_map("b"))], UID, {}).deletes
     assert gone["metadata"]["name"] == "b"
 
 
@@ -113,15 +118,15 @@ def test_what_is_no_longer_wanted_is_deleted() -> None:
     ],
 )
 def test_what_is_not_ours_to_delete_stays(child: Manifest) -> None:
-    assert plan([], [applied(child)], UID, {}).deletes == ()
+    assert planned([], [applied(child)], UID, {}).deletes == ()
 
 
 def test_retained_claims_are_adopted_by_their_name() -> None:
     """A system that is created again finds the claim of the one before: under Retain it has no owner."""
     retained = config_map("milvus", owner=None, kind="PersistentVolumeClaim", size="10Gi")
 
-    assert plan([retained], [applied(retained)], UID, {}).applies == ()
-    [adopted] = plan(
+    assert planned([retained], [applied(retained)], UID, {}).applies == ()
+    [adopted] = planned(
         [config_map("milvus", kind="PersistentVolumeClaim", size="10Gi")], [applied(retained)], UID, {}
     ).applies
     assert adopted.manifest["metadata"]["ownerReferences"][0]["uid"] == UID
@@ -166,12 +171,12 @@ def test_carried_out_a_plan_leads_to_what_is_wanted_and_to_rest(
         key for key, body in cluster.items() if body["metadata"].get("ownerReferences", [{}])[0].get("uid") != UID
     }
 
-    first = plan(desired, cluster.values(), UID, {})
+    first = planned(desired, cluster.values(), UID, {})
     for one in first.applies:
         cluster[one.key] = stored(one.manifest)
     for body in first.deletes:
         del cluster[key_of(body)]
-    second = plan(desired, cluster.values(), UID, {})
+    second = planned(desired, cluster.values(), UID, {})
 
     assert second.applies == ()
     assert second.deletes == ()
