@@ -77,7 +77,8 @@ docs: .venv/dev.installed ## generate the references and build the site into sit
 samples: .venv/dev.installed ## make the sample shop and the sample models anew (about an hour on 2 cores)
 	$(RECSYS) samples shop
 	$(RECSYS) samples embedder
-	$(RECSYS) samples tuned
+	$(RECSYS) samples tuned --mode ToolCall --out .recsys/tool-call
+	$(RECSYS) samples tuned --minutes 13 --from .recsys/tool-call/tuned.gguf
 	$(RECSYS) samples base
 
 dev: .venv/dev.installed ## install everything, fine-tuning with torch included

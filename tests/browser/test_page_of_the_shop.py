@@ -49,6 +49,23 @@ async def test_diversity_is_a_knob(shop: str, open_tab: OpenTab) -> None:
     assert abs(await tab.ild() - 0.7) <= 0.05
 
 
+async def test_the_ranking_mode_is_a_knob(shop: str, open_tab: OpenTab) -> None:
+    tab = await open_tab(shop)
+    assert await tab.texts("[name=mode] option") == ["as configured", "ToolCall", "Verbalizer", "ItemTokens"]
+    sent = {}
+    for mode in ("ToolCall", "Verbalizer", "ItemTokens"):
+        await tab.page.select_option("[name=mode]", mode)
+        async with tab.page.expect_request("**/v1/recommendations") as request:
+            await tab.answer(user="17", seed="7")
+        assert (await request.value).post_data_json["mode"] == mode
+        assert await tab.page.locator("#items > li").count() == 10
+        assert any("tuned model" in line for line in await tab.texts("#items .chips"))
+        line = tab.page.locator(".bar", has_text="ranking prompt sent").locator("span").last
+        sent[mode] = int((await line.inner_text()).replace(",", ""))
+    assert 0 < sent["ItemTokens"] < sent["ToolCall"] / 2
+    assert sent["Verbalizer"] > 0
+
+
 async def test_filters_hold(shop: str, open_tab: OpenTab) -> None:
     tab = await open_tab(shop)
     await tab.answer("something warm", filters="price=20..60; categories=Jackets")

@@ -47,6 +47,14 @@ class Shop:
     def process(self, name: str) -> dict[str, Any]:
         return next(process for process in self.state()["processes"] if process["name"] == name)
 
+    def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer of the gateway itself."""
+        sent, headers = json.dumps(body).encode(), {"content-type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/v1/recommendations", data=sent, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer: dict[str, Any] = json.load(response)
+        return answer
+
     def ask(self, *arguments: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.recsys("ask", *arguments, "--json").stdout)
         return answer
@@ -140,15 +148,24 @@ def test_a_question_is_answered_from_the_catalogue_within_five_seconds(shop: Sho
 
 
 def test_the_json_is_the_body_of_the_gateway(shop: Shop) -> None:
-    body = json.dumps({"query": QUESTION, "user_id": "17", "k": 3, "seed": 7}).encode()
-    request = urllib.request.Request(
-        f"{shop.url}/v1/recommendations", data=body, headers={"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        direct = json.load(response)
+    direct = shop.post({"query": QUESTION, "user_id": "17", "k": 3, "seed": 7})
     asked = shop.ask(QUESTION, "--user", "17", "-k", "3")
     assert asked.keys() == direct.keys()
     assert len(direct["items"]) == len(asked["items"]) == 3
+
+
+@pytest.mark.parametrize("query", [QUESTION, ""])
+@pytest.mark.parametrize("mode", ["ToolCall", "Verbalizer", "ItemTokens"])
+def test_the_sample_model_ranks_in_every_mode(shop: Shop, mode: str, query: str) -> None:
+    answer = shop.post({"query": query, "user_id": "17", "mode": mode, "seed": 7})
+    assert len(answer["items"]) == 10
+    assert {item["id"] for item in answer["items"]} <= CATALOGUE
+    assert any("tuned" in item["confirmed_by"] for item in answer["items"])
+    assert missing(answer) == set()
+    spent = answer["tokens"]["by_stage"]["rank"]
+    assert 0 < spent["prompt"] < answer["tokens"]["plain_prompt"]
+    assert (spent["completion"] == 1) is (mode != "ToolCall")
+    assert mode != "ItemTokens" or spent["prompt"] <= answer["tokens"]["plain_prompt"] / 4
 
 
 def test_an_answer_for_people(shop: Shop) -> None:
@@ -180,12 +197,7 @@ def test_a_refusal_is_one_line(shop: Shop, arguments: tuple[str, ...], told: str
 
 @pytest.mark.parametrize("query", ["", "비 오는 날 등산용 재킷", "🧥🌧️", "a\x00b\x1b[31m", "jacket " * 1400])
 def test_odd_questions_get_items_of_the_catalogue(shop: Shop, query: str) -> None:
-    body = json.dumps({"query": query, "user_id": "nobody"}).encode()
-    request = urllib.request.Request(
-        f"{shop.url}/v1/recommendations", data=body, headers={"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer = json.load(response)
+    answer = shop.post({"query": query, "user_id": "nobody"})
     assert {item["id"] for item in answer["items"]} <= CATALOGUE
     assert answer["items"]
 

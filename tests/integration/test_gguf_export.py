@@ -12,7 +12,8 @@ import pytest
 import torch
 from recsys_finetune.language_model.engine import EngineStartError, running_engine
 from recsys_finetune.language_model.gguf_export import Precision, export_gguf
-from recsys_finetune.language_model.llama import LlamaSize, new_llama
+from recsys_finetune.language_model.gguf_import import ForeignModelError, load_gguf
+from recsys_finetune.language_model.llama import LlamaSize, new_llama, size_of
 from recsys_finetune.language_model.tokenizer import BOS, chat_example, render_chat, token_id, train_tokenizer
 from recsys_gateway.recommend.prompt import item_token
 from recsys_gateway.recommend.rank import recommend_schema
@@ -104,6 +105,23 @@ def test_q8_is_half_the_size_and_says_nearly_the_same(tmp_path: Path) -> None:
         expected = torch.log_softmax(MODEL(torch.tensor([prompt])).logits[0, -1], dim=-1)
     for token in first:
         assert token["logprob"] == pytest.approx(expected[token["id"]].item(), abs=0.1)
+
+
+def test_what_was_written_is_read_back_and_written_the_same(tmp_path: Path) -> None:
+    first, again = tmp_path / "first.gguf", tmp_path / "again.gguf"
+    export_gguf(MODEL, TOKENIZER, first, name="tiny", precision=Precision.Q8_0)
+    model, tokenizer = load_gguf(first)
+    assert size_of(model) == size_of(MODEL)
+    assert tokenizer.encode("A <JKT-003> jacket 재킷").ids == TOKENIZER.encode("A <JKT-003> jacket 재킷").ids
+    export_gguf(model, tokenizer, again, name="tiny", precision=Precision.Q8_0)
+    assert first.read_bytes() == again.read_bytes()
+
+
+def test_a_file_to_go_on_from_that_is_no_model_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "nonsense.gguf"
+    path.write_bytes(b"nonsense" * 10)
+    with pytest.raises(ForeignModelError, match=r"nonsense\.gguf: no GGUF file"):
+        load_gguf(path)
 
 
 def test_a_file_that_is_no_model_is_an_error_that_says_which(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ import pytest
 from recsys_finetune.language_model.tokenizer import train_tokenizer
 from recsys_finetune.ranking.catalogue import TrainingCatalogue
 from recsys_finetune.ranking.rank_examples import ExampleWriter, answer, rank_prompt_builder
-from recsys_finetune.ranking.rank_training import rank_batch
+from recsys_finetune.ranking.rank_training import ExampleSource, Form, rank_batch
 from recsys_finetune.ranking.requests import CatalogueRequests
 from recsys_finetune.ranking.shop_requests import relevance
 from recsys_finetune.ranking.situations import Mix, Situation, SituationSampler, preferred_order
 from recsys_finetune.ranking.teacher import Teacher
 from recsys_finetune.shop.queries import Wish
 from recsys_gateway.catalog.records import Item, User
+from recsys_gateway.config import RankingMode
 from recsys_gateway.recommend.prompt import item_token
 
 KINDS = ("tent", "pan", "boot", "lamp")
@@ -75,6 +76,38 @@ def test_what_was_said_has_no_chance_any_more(situation: Situation) -> None:
         assert sum(chances.values()) == pytest.approx(1, abs=1e-5)
         assert all(chances[token] == 0 for token in gone)
         gone.add(example.ids[choice.position])
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_letters_are_pointed_at_the_items_behind_them(situation: Situation, form: Form) -> None:
+    if form is Form.COMPACT:
+        example = WRITER.write_compact_letter(situation, seed=5)
+    else:
+        example = WRITER.write_letter(situation, 10_000, seed=5, with_texts=form is Form.WHOLE)
+    assert example.pointed is not None
+    assert sorted(example.pointed.items) == sorted(WRITER.token_ids[situation.candidates])
+    assert [example.ids[place] for place in example.pointed.places] == example.pointed.items.tolist()
+    for mark, place in zip(WRITER.letters, example.pointed.places, strict=False):
+        assert example.ids[place - len(mark) : place] == mark
+    best = int(np.argmax(example.choices[0].weights))
+    assert example.pointed.items[best] == WRITER.token_ids[situation.candidates[int(np.argmax(situation.unplaced))]]
+
+
+def test_a_batch_tells_what_its_letters_mean() -> None:
+    drawn = [SAMPLER.draw(np.random.default_rng(seed)) for seed in range(3)]
+    letters = [WRITER.write_letter(situation, 400, seed=1, with_texts=True) for situation in drawn]
+    batch = rank_batch([WRITER.write_item(drawn[0], 400), *letters], padding=2)
+    assert len(batch.pointed.choices) == sum(len(example.choices) for example in letters)
+    rows = batch.places[batch.pointed.choices] // batch.ids.shape[1]
+    shown = batch.shown[batch.pointed.choices]
+    assert (batch.ids[rows[:, None], batch.pointed.at][shown] == batch.pointed.items[shown]).all()
+
+
+def test_a_source_draws_what_its_blend_says() -> None:
+    source = ExampleSource(SAMPLER, WRITER, (400,), np.random.default_rng(1))
+    draw = source.drawing({(RankingMode.VERBALIZER, Form.COMPACT): 1.0, (RankingMode.ITEM_TOKENS, Form.WHOLE): 1.0})
+    letters = [draw().pointed is not None for _ in range(40)]
+    assert 10 < sum(letters) < 30
 
 
 def test_a_compact_example_has_no_text_but_the_same_choices(situation: Situation) -> None:

@@ -121,7 +121,8 @@ def _evaluate(
             answers = each.answer(cases, advance)
         seconds = time.monotonic() - started
         figures = summarise(cases, answers.lists, shelf)
-        rows.append(Row(each.name, figures, answers.failed, seconds, each.note, each.mode, answers.tokens))
+        told = (answers.tokens, answers.latency)
+        rows.append(Row(each.name, figures, answers.failed, seconds, each.note, each.mode, *told))
         if predictions is not None:
             write_predictions(predictions, cases, answers.lists)
     return Evaluation(data, split, len(cases), len(dataset.catalogue), dataset.optimum.get(split.value), rows)

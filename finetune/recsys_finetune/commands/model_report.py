@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,3 +17,12 @@ def write_section(folder: Path, model: str, section: Mapping[str, object]) -> No
     report[model] = dict(section)
     ordered = {name: report[name] for name in sorted(report)}
     path.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def described(model: Path, section: str) -> dict[str, object]:
+    """What a model file is: the digest of its bytes, and how the report beside it says that it was made."""
+    path = model.parent / NAME
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    made = report.get(section, {})
+    told = {name: made[name] for name in ("command", "training_seconds", "stages", "validation") if name in made}
+    return {"sha256": hashlib.sha256(model.read_bytes()).hexdigest(), **told}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from recsys_gateway.config import RankingMode
 
 app = typer.Typer(help="Make the sample data and the sample models.", no_args_is_help=True)
 
@@ -101,25 +102,40 @@ def tuned(
     minutes: Annotated[float, typer.Option(help="Time of the processor for the training, per thread.", min=0.1)] = 20.0,
     threads: Annotated[int, typer.Option(help="Threads of the training.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Seed of weights and examples.", min=0)] = 20260,
+    mode: Annotated[
+        list[RankingMode] | None,
+        typer.Option(help="What to train for; may be repeated. Default: all three.", case_sensitive=False),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="An earlier model to go on from; default: from nothing.", exists=True),
+    ] = None,
 ) -> None:
     """Train the sample tuned model, which makes the list for a customer of the sample shop."""
     from rich.console import Console
 
-    from recsys_finetune.commands.model_report import write_section
+    from recsys_finetune.commands.model_report import described, write_section
     from recsys_finetune.evaluation.datasets import load_dataset
+    from recsys_finetune.language_model.gguf_import import ForeignModelError
     from recsys_finetune.ranking.making import make_tuned, measure_requests
     from recsys_finetune.ranking.shop_requests import shop_requests
-    from recsys_finetune.ranking.tuned_model import TunedPlan
+    from recsys_finetune.ranking.tuned_model import TunedPlan, UnknownItemsError
 
     folder = out if out is not None else samples_folder() / "models"
     console = Console()
     data = load_dataset(samples_folder() / "shop")
     requests = shop_requests(list(data.items.values()))
+    modes = tuple(mode or RankingMode)
     # Time of the processor: what else the machine does at the moment is no reason for another model.
-    plan = TunedPlan(minutes=minutes, threads=threads, seed=seed, clock=lambda: time.process_time() / threads)
+    plan = TunedPlan(minutes, threads, seed, lambda: time.process_time() / threads, modes, start)
     path = folder / "tuned.gguf"
-    figures = make_tuned(data, requests, plan, path, "recsys sample tuned model", console).report()
-    figures["requests_in_unseen_phrasings"] = measure_requests(path, data, seed, console)
+    earlier = described(start, "tuned") if start else None
+    try:
+        figures = make_tuned(data, requests, plan, path, "recsys sample tuned model", console).report()
+    except (ForeignModelError, UnknownItemsError) as error:
+        raise typer.BadParameter(str(error), param_hint="--from") from None
+    figures["requests_in_unseen_phrasings"] = measure_requests(path, data, modes, seed, console)
     command = f"recsys samples tuned --minutes {minutes:g} --threads {threads} --seed {seed}"
-    write_section(folder, "tuned", {"command": command, **figures})
+    command += "".join(f" --mode {each.value}" for each in mode or ()) + (f" --from {start.name}" if start else "")
+    write_section(folder, "tuned", {"command": command, **({"from": earlier} if earlier else {}), **figures})
     console.print_json(data=figures)

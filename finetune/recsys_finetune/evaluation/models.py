@@ -24,6 +24,8 @@ SAMPLE = "sample"
 MODEL_FILE = "model.gguf"
 GGUF_MAGIC = b"GGUF"
 SLOTS = 4
+SMALL_BYTES = 50_000_000
+"""A smaller model is run by one thread: several would wait for each other longer than they work."""
 
 Advance = Callable[[], None]
 
@@ -119,5 +121,6 @@ def _rank_all(ranker: Ranker, cases: Sequence[Case], advance: Advance) -> Answer
 
 
 def _run_tuned(file: Path, data: Dataset, mode: RankingMode, cases: Sequence[Case], advance: Advance) -> Answers:
-    with running_engine(file, slots=SLOTS, threads=os.cpu_count() or 1) as url:
+    threads = 1 if file.stat().st_size < SMALL_BYTES else os.cpu_count() or 1
+    with running_engine(file, slots=SLOTS, threads=threads) as url:
         return TunedModel(url, SLOTS, data.items, data.users, _candidates(data), mode).answer(cases, advance)

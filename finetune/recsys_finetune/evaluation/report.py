@@ -12,7 +12,7 @@ from rich.text import Text
 
 from recsys_finetune.evaluation.protocol import Split
 from recsys_finetune.evaluation.summary import Figures
-from recsys_finetune.evaluation.tuned_model import PromptTokens
+from recsys_finetune.evaluation.tuned_model import Latency, PromptTokens
 
 LABELS = {
     "recall_at_10": "recall@10",
@@ -32,7 +32,7 @@ SHORT_NAME = 10
 @dataclass(frozen=True, slots=True)
 class Row:
     """One model, in one mode where it has several. ``failed`` counts the questions that it did not answer with a list;
-    ``note`` says what it is; ``tokens`` are those of one list, None for what reads no prompt."""
+    ``note`` says what it is; ``tokens`` are those of one list, ``latency`` its time, None for what reads no prompt."""
 
     model: str
     figures: Figures
@@ -41,6 +41,7 @@ class Row:
     note: str = ""
     mode: RankingMode | None = None
     tokens: PromptTokens | None = None
+    latency: Latency | None = None
 
     @property
     def name(self) -> str:
@@ -83,6 +84,7 @@ def as_json(evaluation: Evaluation) -> dict[str, object]:
                 "share_of_optimum": None if share is None else round(share, 4),
                 "tokens": None if row.tokens is None else {k: round(v, 1) for k, v in asdict(row.tokens).items()},
                 "tokens_of_plain_prompt": None if row.share_of_plain is None else round(row.share_of_plain, 4),
+                "latency_ms": None if row.latency is None else {k: round(v, 1) for k, v in asdict(row.latency).items()},
                 "failed": row.failed,
                 "seconds": round(row.seconds, 1),
                 "note": row.note,
@@ -119,6 +121,9 @@ def as_table(evaluation: Evaluation) -> Group:
     if any(row.tokens for row in evaluation.rows):
         for label, cells in _token_rows(evaluation.rows):
             table.add_row(label, *cells, *([""] if optimum else []))
+    if any(row.latency for row in evaluation.rows):
+        cells = ["" if row.latency is None else f"{row.latency.median:.0f}" for row in evaluation.rows]
+        table.add_row("ms a list, median", *cells, *([""] if optimum else []))
     table.add_row("seconds", *(f"{row.seconds:.1f}" for row in evaluation.rows), *([""] if optimum else []))
     return Group(table, *_notes(evaluation))
 

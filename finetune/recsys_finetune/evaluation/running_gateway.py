@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
@@ -12,7 +13,7 @@ from recsys_gateway.recommend.stages import Stage, Usage
 
 from recsys_finetune.evaluation.protocol import Case
 from recsys_finetune.evaluation.summary import DEPTH
-from recsys_finetune.evaluation.tuned_model import Answered, Answers, mean_tokens
+from recsys_finetune.evaluation.tuned_model import Answered, Answers, answers_of
 
 CONCURRENT = 4
 TIMEOUT_SECONDS = 60
@@ -47,7 +48,7 @@ async def _ask_all(route: str, cases: Sequence[Case], advance: Callable[[], None
             return answer
 
         answers = await asyncio.gather(*map(one, cases))
-    return Answers([each.items for each in answers], sum(not each.said for each in answers), mean_tokens(answers))
+    return answers_of(answers)
 
 
 async def _ask(session: aiohttp.ClientSession, route: str, case: Case, mode: RankingMode | None) -> Answered:
@@ -60,6 +61,7 @@ async def _ask(session: aiohttp.ClientSession, route: str, case: Case, mode: Ran
         "narrate": False,
         "exclude_seen": True,
     }
+    asked = time.perf_counter()
     try:
         async with session.post(route, json=body) as response:
             if response.status != HTTPStatus.OK:
@@ -68,6 +70,7 @@ async def _ask(session: aiohttp.ClientSession, route: str, case: Case, mode: Ran
             answer = await response.json()
     except (aiohttp.ClientError, TimeoutError) as error:
         raise GatewayRefusedError(f"{route}: {error or type(error).__name__}") from None
+    milliseconds = (time.perf_counter() - asked) * 1000
     try:
         degraded = any(each["stage"] == Stage.RANK for each in answer["degraded"])
         items = [str(item["id"]) for item in answer["items"]]
@@ -76,4 +79,4 @@ async def _ask(session: aiohttp.ClientSession, route: str, case: Case, mode: Ran
     except (KeyError, TypeError):
         raise GatewayRefusedError(f"{route}: the answer is not that of a recsys gateway") from None
     listed = [item for item in items if item not in case.history]
-    return Answered(listed, usage, plain, said=not degraded)
+    return Answered(listed, usage, plain, not degraded, milliseconds)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, quantiles
 
 from recsys_gateway.catalog.records import Item, User
 from recsys_gateway.config import EngineType, Pool, RankingMode, Recommendation, Role, ServedModel
@@ -35,15 +36,25 @@ class PromptTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from asking the engine to its list, as many questions at once as it has slots."""
+
+    median: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """A list for each case, best first. ``failed`` counts the cases where the model gave none.
 
     ``tokens``: the means over the cases that it answered; None for what reads no prompt, or does not tell.
+    ``latency``: over the same cases; None for what asks no engine.
     """
 
     lists: list[list[str]]
     failed: int
     tokens: PromptTokens | None = None
+    latency: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class Answered:
     usage: Usage
     plain: int | None
     said: bool
+    milliseconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,7 @@ class TunedModel:
                 return answer
 
             answers = await asyncio.gather(*map(one, cases))
-        return Answers([each.items for each in answers], sum(not each.said for each in answers), mean_tokens(answers))
+        return answers_of(answers)
 
     async def _ask(self, case: Case, ranker: Ranker, counts: TokenCounts) -> Answered:
         """The model's list, then what is left of the candidates."""
@@ -105,18 +117,27 @@ class TunedModel:
         builder = prompt_builder(query, NO_KEYWORDS, retrieval, SETTINGS)
         tokens = await counts.of(builder.pieces())
         prompt = builder.build(tokens.__getitem__)
+        asked = time.perf_counter()
         try:
             ranking = await ranker.rank(prompt, query)
         except RankFailed:
-            return Answered(found, Usage(), None, said=False)
+            return Answered(found, Usage(), None, said=False, milliseconds=0.0)
+        milliseconds = (time.perf_counter() - asked) * 1000
         plain = await counts.of(message.content for message in prompt.plain)
         said = [scored.item_id for scored in ranking.items]
-        return Answered(list(dict.fromkeys([*said, *found])), ranking.usage, sum(plain.values()), said=True)
+        return Answered(list(dict.fromkeys([*said, *found])), ranking.usage, sum(plain.values()), True, milliseconds)
+
+
+def answers_of(answered: Sequence[Answered]) -> Answers:
+    """What the cases come to together."""
+    said = [each for each in answered if each.said]
+    latency = latency_of([each.milliseconds for each in said])
+    return Answers([each.items for each in answered], len(answered) - len(said), mean_tokens(said), latency)
 
 
 def mean_tokens(answers: Sequence[Answered]) -> PromptTokens | None:
-    """What a list took in the mean, over those that the model said."""
-    told = [(each.usage, each.plain) for each in answers if each.said and each.plain is not None]
+    """What a list took in the mean, over the cases where it was told."""
+    told = [(each.usage, each.plain) for each in answers if each.plain is not None]
     if not told:
         return None
     return PromptTokens(
@@ -124,6 +145,14 @@ def mean_tokens(answers: Sequence[Answered]) -> PromptTokens | None:
         completion=fmean(usage.completion for usage, _ in told),
         plain=fmean(plain for _, plain in told),
     )
+
+
+def latency_of(milliseconds: Sequence[float]) -> Latency | None:
+    """Median and 95th percentile; None where fewer than two were told."""
+    if len(milliseconds) < 2:
+        return None
+    twentieths = quantiles(milliseconds, n=20, method="inclusive")
+    return Latency(median=twentieths[9], p95=twentieths[18])
 
 
 def _query(case: Case, mode: RankingMode) -> Query:

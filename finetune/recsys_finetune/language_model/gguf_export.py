@@ -105,17 +105,23 @@ def _token_type(token: str, added: set[str]) -> TokenType:
 
 def _tensors(model: LlamaForCausalLM) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """GGUF names and arrays; the output matrix is absent, llama.cpp then takes the embeddings (they are tied)."""
-    heads = {"q_proj": model.config.num_attention_heads, "k_proj": model.config.num_key_value_heads}
+    heads = heads_of(model)
     for key, value in model.state_dict().items():
         if key == "lm_head.weight":
             continue
         array: NDArray[np.float32] = value.detach().float().cpu().numpy()
         if (projection := key.split(".")[-2]) in heads:
-            array = _interleave(array, heads[projection])
-        yield _gguf_name(key), array
+            array = interleaved(array, heads[projection])
+        yield tensor_name(key), array
 
 
-def _gguf_name(key: str) -> str:
+def heads_of(model: LlamaForCausalLM) -> dict[str, int]:
+    """Number of heads of the projections whose rows llama.cpp wants in another order."""
+    return {"q_proj": model.config.num_attention_heads, "k_proj": model.config.num_key_value_heads}
+
+
+def tensor_name(key: str) -> str:
+    """What GGUF calls the tensor that the checkpoint calls ``key``."""
     if key == "model.embed_tokens.weight":
         return "token_embd.weight"
     if key == "model.norm.weight":
@@ -124,7 +130,7 @@ def _gguf_name(key: str) -> str:
     return f"blk.{layer}.{_NAMES['.'.join(rest)]}.{suffix}"
 
 
-def _interleave(weight: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
+def interleaved(weight: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     """Rows of q or k from halves (x, y of a pair lie half a head apart) to pairs, as llama.cpp's RoPE turns them."""
     rows, columns = weight.shape
     paired = weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2)

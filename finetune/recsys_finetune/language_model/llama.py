@@ -64,6 +64,18 @@ def new_llama(
     return LlamaForCausalLM(config)
 
 
+def size_of(model: LlamaForCausalLM) -> LlamaSize:
+    """What ``new_llama`` was given."""
+    config = model.config
+    return LlamaSize(
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        feed_forward=config.intermediate_size,
+        context=config.max_position_embeddings,
+    )
+
+
 def pass_values_through(model: LlamaForCausalLM, seed: int) -> None:
     """Start attention as a copier: what a head reads, it writes, half of the heads with the opposite sign.
 

@@ -50,9 +50,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, item_tokens: Seq
 
     ``vocabulary_size`` leaves out the item tokens. Item tokens inside ``texts`` are not learnt from.
     """
-    tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = PreTokenizers([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
-    tokenizer.decoder = ByteLevelDecoder()
+    tokenizer = _around(BPE())
     trainer = BpeTrainer(
         vocab_size=vocabulary_size,
         special_tokens=list(SPECIAL_TOKENS),
@@ -60,6 +58,24 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, item_tokens: Seq
         show_progress=False,
     )
     tokenizer.train_from_iterator((_ITEM_TOKEN.sub("\n", text) for text in texts), trainer)
+    return _with_items(tokenizer, item_tokens)
+
+
+def tokenizer_of(tokens: Sequence[str], merges: Sequence[tuple[str, str]], item_tokens: Sequence[str]) -> Tokenizer:
+    """The tokenizer that was trained before, from its vocabulary in the order of the ids; ``item_tokens`` come last."""
+    tokenizer = _around(BPE({token: index for index, token in enumerate(tokens)}, list(merges)))
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    return _with_items(tokenizer, item_tokens)
+
+
+def _around(model: BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = PreTokenizers([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = ByteLevelDecoder()
+    return tokenizer
+
+
+def _with_items(tokenizer: Tokenizer, item_tokens: Sequence[str]) -> Tokenizer:
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in item_tokens])
     return tokenizer
 

@@ -105,8 +105,15 @@ def completion_batches(
 
 def hidden_states(model: LlamaForCausalLM, ids: Tensor, dropout: float = 0.0) -> Tensor:
     """Last hidden states (B, L, d). Padding on the right needs no mask: attention is causal."""
+    return all_hidden_states(model, ids, dropout)[-1]
+
+
+def all_hidden_states(model: LlamaForCausalLM, ids: Tensor, dropout: float = 0.0) -> tuple[Tensor, ...]:
+    """What each layer reads, and what the last one says after the last norm: (B, L, d) each."""
     embedded = functional.dropout(model.get_input_embeddings()(ids), dropout, training=model.training)
-    states: Tensor = model.model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+    states: tuple[Tensor, ...] = model.model(
+        inputs_embeds=embedded, use_cache=False, output_hidden_states=True
+    ).hidden_states
     return states
 
 

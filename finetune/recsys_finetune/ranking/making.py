@@ -49,6 +49,7 @@ def make_tuned(
 
     Raises:
         UnsuitableCatalogueError: ``data`` is too small or too large.
+        ForeignModelError, UnknownItemsError: ``plan.start`` is no model of this catalogue.
     """
     catalogue = training_catalogue(data)
     with console.status("Counting who took what after what"):
@@ -56,7 +57,8 @@ def make_tuned(
     trained = train_tuned_model(catalogue, teacher, requests, plan, console)
     size = export_gguf(trained.model, trained.tokenizer, path, name=name, precision=Precision.Q8_0)
     cases = data.cases(Split.VALIDATION)[:CASES]
-    return Made(_facts(trained, catalogue, plan, size), len(cases), compare(path, data, cases, console))
+    figures = compare(path, data, cases, plan.modes, console)
+    return Made(_facts(trained, catalogue, plan, size), len(cases), figures)
 
 
 def _facts(trained: TunedModel, catalogue: TrainingCatalogue, plan: TunedPlan, size: int) -> dict[str, object]:
@@ -65,18 +67,20 @@ def _facts(trained: TunedModel, catalogue: TrainingCatalogue, plan: TunedPlan, s
         "parameters": parameters(trained.model),
         "bytes": size,
         "items": len(catalogue.items),
-        "modes": [mode.value for mode in RankingMode],
+        "modes": [mode.value for mode in plan.modes],
         "training_seconds": round(sum(stage.seconds for stage in trained.stages)),
         "threads": plan.threads,
         "stages": [{"steps": stage.steps, "loss": round(stage.loss, 3)} for stage in trained.stages],
     }
 
 
-def compare(path: Path, data: Dataset, cases: Sequence[Case], console: Console) -> dict[str, dict[str, float]]:
-    """NDCG@10 and hit rate@10 of the baselines and of the model at ``path`` in each mode, on ``cases``; and the tokens
-    of one list."""
+def compare(
+    path: Path, data: Dataset, cases: Sequence[Case], modes: Sequence[RankingMode], console: Console
+) -> dict[str, dict[str, float]]:
+    """NDCG@10 and hit rate@10 of the baselines and of the model at ``path`` in each of ``modes``, on ``cases``; and the
+    tokens of one list."""
     figures = {}
-    for each in [one for name in (*COMPARED, str(path)) for one in find_models(name, data, path, list(RankingMode))]:
+    for each in [one for name in (*COMPARED, str(path)) for one in find_models(name, data, path, modes)]:
         label = each.name if each.mode is None else f"tuned, {each.mode.value}"
         with console.status(f"Measuring {label} on {len(cases)} held-out choices"):
             answers = each.answer(cases, lambda: None)
@@ -90,8 +94,10 @@ def compare(path: Path, data: Dataset, cases: Sequence[Case], console: Console) 
     return figures
 
 
-def measure_requests(path: Path, data: Dataset, seed: int, console: Console) -> dict[str, dict[str, float]]:
+def measure_requests(
+    path: Path, data: Dataset, modes: Sequence[RankingMode], seed: int, console: Console
+) -> dict[str, dict[str, float]]:
     """For the sample shop, by mode: how well requests in phrasings that the model at ``path`` never saw are met."""
     items = list(data.items.values())
     with console.status("Asking for things in unseen phrasings"), running_engine(path) as url:
-        return {mode.value: request_figures(url, items, mode, TRIALS, seed) for mode in RankingMode}
+        return {mode.value: request_figures(url, items, mode, TRIALS, seed) for mode in modes}

@@ -38,12 +38,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pointed:
+    """What the letters of an example stand for, in their order: ``items``, and their ``places`` in the ids."""
+
+    places: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RankExample:
-    """``ids`` of prompt and answer, ``prompt_length`` of them the prompt; ``choices`` in the order of the list."""
+    """``ids`` of prompt and answer, ``prompt_length`` of them the prompt; ``choices`` in the order of the list.
+
+    ``pointed`` is there where the choices are letters."""
 
     ids: tuple[int, ...]
     prompt_length: int
     choices: tuple[Choice, ...]
+    pointed: Pointed | None = None
 
 
 def rank_prompt_builder(
@@ -134,8 +145,8 @@ class ExampleWriter:
         """The example of Verbalizer; ``seed`` shuffles the candidates. The letters of the best follow the first one."""
         shown, prompt = self._prompt(situation, budget, RankingMode.VERBALIZER, with_texts=with_texts, seed=seed)
         places = {item.id: place for place, item in enumerate(shown)}
-        weights = situation.unplaced[[places[item] for item in prompt.tokens.values()]]
-        return self._listed(self._prompt_ids(prompt), self._letter_ids(len(weights)), weights)
+        order = [places[item] for item in prompt.tokens.values()]
+        return self._lettered(self._prompt_ids(prompt), situation, order)
 
     def write_compact_letter(self, situation: Situation, seed: int) -> RankExample:
         """The same without any text: item tokens of the history, and of the candidates with their letters."""
@@ -144,7 +155,7 @@ class ExampleWriter:
         prompt = [begin, *self.token_ids[situation.history].tolist(), candidates_begin]
         for mark, row in zip(self.letters, situation.candidates[order], strict=False):
             prompt += [*mark, int(self.token_ids[row])]
-        return self._listed([*prompt, answer_begins], self._letter_ids(len(order)), situation.unplaced[order])
+        return self._lettered([*prompt, answer_begins], situation, order)
 
     def write_item(self, situation: Situation, budget: int) -> RankExample:
         """The example of ItemTokens: any item of the catalogue may come next; the likeliest follow the first one."""
@@ -155,8 +166,11 @@ class ExampleWriter:
         example = chat_example(self.tokenizer, prompt.messages, "")
         return list(example.ids[: example.prompt_length])
 
-    def _letter_ids(self, count: int) -> NDArray[np.int64]:
-        return np.array([mark[0] for mark in self.letters[:count]], dtype=np.int64)
+    def _lettered(self, prompt: list[int], situation: Situation, order: Sequence[int]) -> RankExample:
+        letters = np.array([mark[0] for mark in self.letters[: len(order)]], dtype=np.int64)
+        items = self.token_ids[situation.candidates[order]]
+        example = self._listed(prompt, letters, situation.unplaced[order])
+        return replace(example, pointed=Pointed(last_places(prompt, items.tolist()), items))
 
     def _listed(self, prompt: list[int], tokens: NDArray[np.int64], weights: NDArray[np.float64]) -> RankExample:
         """After ``prompt`` the likeliest of ``tokens``, best first; what was said has no chance any more.
@@ -198,6 +212,15 @@ class ExampleWriter:
             if not weights.any():
                 break
         return RankExample(example.ids, example.prompt_length, tuple(choices))
+
+
+def last_places(ids: Sequence[int], wanted: Sequence[int]) -> NDArray[np.int64]:
+    """The places of ``wanted`` in ``ids``, where they stand last in this order."""
+    places, end = [], len(ids)
+    for token in reversed(wanted):
+        end = max(place for place in range(end) if ids[place] == token)
+        places.append(end)
+    return np.array(places[::-1], dtype=np.int64)
 
 
 def token_counter(tokenizer: Tokenizer) -> Callable[[str], int]:

@@ -23,13 +23,19 @@ SPREAD = 0.06
 CLIP = 3.0
 
 
-def item_token_vectors(teacher: Teacher, width: int) -> NDArray[np.float32]:
-    """Vectors of the catalogue's items, (items, width); the same for the same teacher."""
+def lift_after_one(teacher: Teacher) -> NDArray[np.float64]:
+    """L of above, (items, items)."""
     count = len(teacher.statistics.popularity)
     after = np.stack([teacher.probabilities([item], None) for item in range(count)]).astype(np.float64)
     lift = np.clip(np.log(after + 1e-9) - np.log(after.mean(axis=0) + 1e-9), -CLIP, CLIP)
     np.fill_diagonal(lift, 0.0)
-    lift -= lift.mean(axis=1, keepdims=True)
+    return np.asarray(lift - lift.mean(axis=1, keepdims=True))
+
+
+def item_token_vectors(teacher: Teacher, width: int) -> NDArray[np.float32]:
+    """Vectors of the catalogue's items, (items, width); the same for the same teacher."""
+    lift = lift_after_one(teacher)
+    count = len(lift)
     left, values, right = np.linalg.svd(lift, full_matrices=False)
     rank = min(width // 2, len(values))
     vectors = np.zeros((count, width))
