@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from pydantic import AnyHttpUrl
@@ -100,7 +101,7 @@ def _models(system: RecommenderSystem, observed: Observed) -> tuple[ServedModel,
             adapters=tuple(map(adapter_name, model.model.adapters)),
             canary_traffic=model.canary.traffic if model.canary and on_trial(role, model, observed) else 0,
             token_budget=model.engine.batch_tokens,
-            log_probabilities=ITEM_ALTERNATIVES if _tells_many(role, model) else None,
+            log_probabilities=_alternatives(role, model),
             api_key_file=engine_key_file(role, model),
             sample=model.model.is_sample,
         )
@@ -108,9 +109,15 @@ def _models(system: RecommenderSystem, observed: Observed) -> tuple[ServedModel,
     )
 
 
-def _tells_many(role: Role, model: Model) -> bool:
-    """Whether the engine is started to tell the log-probabilities that every ranking mode needs."""
-    return role is Role.TUNED and not model.model.is_external and bool(engine_arguments(engine_type(model)))
+def _alternatives(role: Role, model: Model) -> int | None:
+    """Alternatives of a token that the tuned model's engine is started to tell; its own arguments win over ours."""
+    ours = engine_arguments(engine_type(model))
+    if role is not Role.TUNED or model.model.is_external or not ours:
+        return None
+    name, own = ours[0], model.engine.args
+    told = [after for said, after in pairwise((*own, "")) if said == name]
+    told += [said.removeprefix(f"{name}=") for said in own if said.startswith(f"{name}=")]
+    return next((int(value) for value in told if value.isdecimal() and int(value)), ITEM_ALTERNATIVES)
 
 
 def _external_pool(model: Model) -> Pool:

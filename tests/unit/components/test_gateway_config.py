@@ -176,3 +176,15 @@ def test_what_a_gateway_takes_at_its_start_gives_new_pods(spec: dict[str, Any]) 
 def test_what_a_running_gateway_takes_gives_none(spec: dict[str, Any]) -> None:
     assert config_text(config(**spec)) != config_text(config())
     assert restart_digest(config(**spec)) == restart_digest(config())
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [([], 256), (["--max-top-n-tokens", "50"], 50), (["--max-top-n-tokens=50"], 50), (["--max-top-n-tokens"], 256)],
+)
+def test_the_gateway_is_told_how_many_alternatives_the_tuned_models_engine_tells(args: list[str], told: int) -> None:
+    model = {"model": {"uri": "hf://shop/tuned"}, "engine": {"type": "TGI", "args": args}}
+    made = config(models={"tuned": model})
+    tuned = made.model(Role.TUNED)
+    assert tuned is not None
+    assert tuned.log_probabilities == told

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from recsys_gateway.config import EngineType
+from recsys_gateway.engines.ranking_modes import engine_arguments
+
 from recsys_operator.api.workload import Resources
 from recsys_operator.components.manifest import Manifest
 from recsys_operator.components.model_files import Format
 
 PORT = 8080
 GPUS = ("nvidia.com/gpu", "amd.com/gpu")
-MOST_CANDIDATES = 100
-"""As many as a resource may ask for: the tuned model's scores of candidates are alternatives of one token."""
 DEFAULT_CONTEXT_TOKENS = 4096
 """Of engines that set memory aside for each slot's whole context; the prompts of recommendations fit well."""
 
@@ -95,6 +96,12 @@ def flag(names: str, *values: object) -> Flag:
 def given(names: str, value: object | None) -> list[Flag]:
     """The flag, or nothing where there is no value."""
     return [] if value is None else [flag(names, value)]
+
+
+def scores(engine: EngineType) -> list[Flag]:
+    """What lets a request choose any ranking mode: the scores of candidates are alternatives of one token."""
+    said = engine_arguments(engine)
+    return [flag(*said)] if said else []
 
 
 def arguments(flags: list[Flag], own: tuple[str, ...]) -> list[str]:

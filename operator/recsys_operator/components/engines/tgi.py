@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from recsys_gateway.config import EngineType
+
 from recsys_operator.components.engines.engine import (
-    MOST_CANDIDATES,
     OFFLINE,
     PORT,
     EngineRun,
@@ -11,6 +12,7 @@ from recsys_operator.components.engines.engine import (
     arguments,
     flag,
     given,
+    scores,
 )
 from recsys_operator.components.manifest import Manifest
 from recsys_operator.components.model_files import Format
@@ -43,7 +45,7 @@ class Tgi:
             *given("--max-batch-size", run.slots),
             *given("--max-total-tokens", run.context_tokens),
             *given("--max-batch-total-tokens", run.batch_tokens),
-            flag("--max-top-n-tokens", MOST_CANDIDATES),
+            *scores(EngineType.TGI),
             *given("--lora-adapters", adapters or None),
             flag("--graceful-termination-timeout -g", max(1, run.drain_seconds)),
             flag("--usage-stats", "off"),

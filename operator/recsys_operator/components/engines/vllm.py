@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from recsys_gateway.config import EngineType
+
 from recsys_operator.components.engines.engine import (
-    MOST_CANDIDATES,
     OFFLINE,
     PORT,
     EngineRun,
@@ -12,6 +13,7 @@ from recsys_operator.components.engines.engine import (
     arguments,
     flag,
     given,
+    scores,
     variables,
 )
 from recsys_operator.components.manifest import Manifest
@@ -41,7 +43,7 @@ class Vllm:
             *given("--tensor-parallel-size -tp", run.gpus if run.gpus > 1 else None),
             *given("--max-num-seqs", run.slots),
             *given("--max-model-len", run.context_tokens),
-            flag("--max-logprobs", MOST_CANDIDATES),
+            *scores(EngineType.VLLM),
             *self._adapters(run),
         ]
         return {
