@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -59,8 +60,16 @@ def answer(address: tuple[str, int], *pieces: bytes, pause: float = 0.0) -> tupl
             if not more:
                 return said, time.monotonic() - began
             said += more
-            if b"\r\n\r\n" in said and b"connection: close" not in said:
+            if whole(said):
                 return said, time.monotonic() - began
+
+
+def whole(said: bytes) -> bool:
+    """Whether all of an answer is there that leaves the connection open."""
+    headers, end, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", headers)
+    closes = b"connection: close" in headers
+    return bool(end and length and not closes and len(body) >= int(length[1]))
 
 
 @pytest.mark.parametrize(

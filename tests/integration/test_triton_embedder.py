@@ -11,7 +11,7 @@ import pytest
 from recsys_gateway.catalog.embedders import TextEmbedder, load_embedder
 from recsys_gateway.catalog.embedding import Embedder, EmbedderError
 from recsys_gateway.config import TritonEmbedder
-from recsys_gateway.recommend import recommender
+from recsys_gateway.recommend import embedder_loader
 from recsys_gateway.recommend.embedder_loader import EmbedderLoader
 from running_gateway import EMBEDDER
 from serving_harness import until
@@ -67,7 +67,7 @@ async def test_a_model_that_died_is_noticed_and_taken_up_again(
     triton: TritonProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Triton says that it is ready all the while: only a text that is sent through shows it."""
-    monkeypatch.setattr(recommender, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(embedder_loader, "RETRY_SECONDS", 0.2)
     loader = EmbedderLoader(config(triton.url))
     watching = asyncio.create_task(loader.run())
     try:
