@@ -38,7 +38,9 @@ def _part(wanted: Any, live: Any, name: str, kind: str) -> Any:
         return {key: _part(value, live[key], key, kind) for key, value in wanted.items() if key in live}
     if isinstance(wanted, list) and isinstance(live, list):
         keys = _merge_keys(name, kind)
-        return _shared_items(wanted, live, keys, name, kind) if keys else _whole_list(wanted, live, name, kind)
+        if keys and _tell_apart(wanted, keys) and _tell_apart(live, keys):
+            return _shared_items(wanted, live, keys, name, kind)
+        return _whole_list(wanted, live, name, kind)
     return live
 
 
@@ -58,10 +60,15 @@ def _shared_items(wanted: list[Any], live: list[Any], keys: tuple[str, ...], nam
     ]
 
 
-def _identity(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
-    if not isinstance(item, dict):
-        return (item,)
-    return tuple(item.get(key, "TCP" if key == "protocol" else None) for key in keys)
+def _tell_apart(items: list[Any], keys: tuple[str, ...]) -> bool:
+    """A kind of somebody's own may use such a name for a list of anything."""
+    return all(isinstance(item, dict) for item in items) and len({_identity(item, keys) for item in items}) == len(
+        items
+    )
+
+
+def _identity(item: Manifest, keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(repr(item.get(key, "TCP" if key == "protocol" else None)) for key in keys)
 
 
 def _whole_list(wanted: list[Any], live: list[Any], name: str, kind: str) -> list[Any]:

@@ -89,6 +89,13 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    "items", [[[]], ["A", {"name": "A"}], [{"name": "A"}, {"name": "A", "value": "1"}], [{"name": []}]]
+)
+def test_a_list_of_such_a_name_whose_items_have_no_names_is_taken_as_a_whole(items: list[Any]) -> None:
+    assert live_part({"env": items}, {"env": items}) == {"env": items}
+
+
 @given(wanted=st.dictionaries(st.text(max_size=3), json_values, max_size=4), added=st.text(min_size=4))
 def test_an_object_holds_just_what_is_wanted_of_it_whatever_is_added_beside(wanted: Manifest, added: str) -> None:
     assert live_part(wanted, wanted) == wanted
