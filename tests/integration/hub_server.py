@@ -78,7 +78,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self._send(status, b"{}", {"x-error-code": code, "x-error-message": code})
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.server.requests.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
+        self.server.requests.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]  # the server is ours
         self.send_response(status)
         for name, value in {**headers, "content-length": str(len(body))}.items():
             self.send_header(name, value)

@@ -82,7 +82,7 @@ async def store(filled: MilvusLite) -> AsyncIterator[CatalogStore]:
 def request(**arms: object) -> SearchRequest:
     return SearchRequest(
         **{"text": None, "keywords": "", "user_vector": None, "filters": NO_FILTERS, "limit": 5, **arms}
-    )  # type: ignore[arg-type]
+    )  # type: ignore[arg-type]  # fields by name
 
 
 async def found(store: CatalogStore, **arms: object) -> list[str]:

@@ -108,7 +108,7 @@ def test_a_file_that_is_no_model_is_told_in_the_last_line(tmp_path: Path) -> Non
 def test_a_sample_is_served_by_name_on_any_address() -> None:
     """As in a pod, where nobody knows the path of the package."""
     (port,) = free_ports(1)
-    command = [*ENGINE, "--model", "sample://tuned", "--alias", "tuned", "--host", "0.0.0.0", "--port", str(port)]  # noqa: S104
+    command = [*ENGINE, "--model", "sample://tuned", "--alias", "tuned", "--host", "0.0.0.0", "--port", str(port)]  # noqa: S104 as in a pod
     with subprocess.Popen(command) as process:
         deadline = time.monotonic() + 60
         while not answers(f"http://127.0.0.1:{port}/health"):

@@ -60,11 +60,11 @@ def _bars(axes: object, title: str, rows: dict[str, dict[str, Estimate]], unit: 
         values = [row[name] for row in rows.values()]
         at = [group + (place - (len(names) - 1) / 2) * width for group in range(len(rows))]
         errors = [[each.value - each.low for each in values], [each.high - each.value for each in values]]
-        axes.bar(at, [each.value for each in values], width, yerr=errors, label=name, capsize=1.5)  # type: ignore[attr-defined]
-    axes.set_title(title, fontsize=9)  # type: ignore[attr-defined]
-    axes.set_xticks(range(len(rows)), list(rows), fontsize=7)  # type: ignore[attr-defined]
-    axes.set_ylabel(unit, fontsize=8)  # type: ignore[attr-defined]
-    axes.grid(axis="y", alpha=0.3)  # type: ignore[attr-defined]
+        axes.bar(at, [each.value for each in values], width, yerr=errors, label=name, capsize=1.5)  # type: ignore[attr-defined]  # matplotlib's Axes
+    axes.set_title(title, fontsize=9)  # type: ignore[attr-defined]  # matplotlib's Axes
+    axes.set_xticks(range(len(rows)), list(rows), fontsize=7)  # type: ignore[attr-defined]  # matplotlib's Axes
+    axes.set_ylabel(unit, fontsize=8)  # type: ignore[attr-defined]  # matplotlib's Axes
+    axes.grid(axis="y", alpha=0.3)  # type: ignore[attr-defined]  # matplotlib's Axes
 
 
 def main() -> int:

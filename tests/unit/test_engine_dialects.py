@@ -53,7 +53,7 @@ def test_an_openai_endpoint_is_given_a_json_schema_and_no_field_that_it_does_not
 def test_tgi_is_called_tgi_gets_value_and_never_top_p_of_one() -> None:
     sent = body(EngineType.TGI)
     assert sent["model"] == "tgi"
-    assert sent["response_format"]["value"] == SCHEMA  # type: ignore[index]
+    assert sent["response_format"]["value"] == SCHEMA  # type: ignore[index]  # JSON
     assert {"top_p", "top_k"}.isdisjoint(sent)
 
 

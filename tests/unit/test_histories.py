@@ -13,7 +13,7 @@ EVENTS = st.builds(PastEvent, st.floats(0, 9), st.integers(0, 3), st.sampled_fro
 @given(st.lists(EVENTS), st.randoms())
 def test_events_that_come_in_any_order_and_again_give_one_history(events: list[PastEvent], order: object) -> None:
     shuffled = list(events)
-    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    order.shuffle(shuffled)  # type: ignore[attr-defined]  # a Random
     one_by_one: tuple[PastEvent, ...] = ()
     for event in (*shuffled, *events):
         one_by_one = merged(one_by_one, [event])

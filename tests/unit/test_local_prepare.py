@@ -24,6 +24,6 @@ def test_what_a_bad_row_does_is_passed_on(on_error: OnError) -> None:
 
 @pytest.mark.parametrize("role", ["base", "tuned"])
 def test_an_address_that_an_option_gave_is_the_fault_of_the_option(role: str) -> None:
-    options = UpOptions(quickstart_file(), "127.0.0.1", 8080, **{role: "file:///absent.gguf"})  # type: ignore[arg-type]
+    options = UpOptions(quickstart_file(), "127.0.0.1", 8080, **{role: "file:///absent.gguf"})  # type: ignore[arg-type]  # role names a field
     with pytest.raises(ResourceError, match=f"^--{role}: /absent.gguf: no such file$"):
         prepare(read_system(options), options, DIRECTORY)

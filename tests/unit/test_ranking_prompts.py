@@ -70,7 +70,7 @@ def counted(build: RankPromptBuilder) -> RankPrompt:
 
 
 def sent(messages: object) -> int:
-    return sum(tokens(message.content) for message in messages)  # type: ignore[attr-defined]
+    return sum(tokens(message.content) for message in messages)  # type: ignore[attr-defined]  # a Message
 
 
 @given(st.text(max_size=30))

@@ -38,7 +38,7 @@ def test_a_list_has_no_doubles_and_nothing_but_items(logs: dict[str, float], siz
 @given(LOGS, st.integers(1, 12), SAMPLINGS, st.randoms())
 def test_the_seed_alone_decides(logs: dict[str, float], size: int, sampling: Sampling, random: object) -> None:
     shuffled = list(logs.items())
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # a Random
     assert draw_list(dict(shuffled), size, sampling) == draw_list(logs, size, sampling)
 
 

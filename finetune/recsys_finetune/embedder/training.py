@@ -84,7 +84,7 @@ def train_embedder(items: Sequence[Item], recipe: Recipe, console: Console) -> M
         optimizer.param_groups[0]["lr"] = recipe.rate * (1 - step / recipe.steps)
         loss = _wish_loss(encoder, items, documents, recipe, rng) + _scrap_loss(encoder, vocabulary, recipe, rng)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
         optimizer.step()
         mean = loss.item() if step == 0 else mean + 0.02 * (loss.item() - mean)
     return MadeEmbedder(_table(encoder), recipe.hashing, time.process_time() - started, mean)

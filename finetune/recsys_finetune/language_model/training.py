@@ -149,7 +149,7 @@ def train(
                 group["lr"] = learning_rate(done, schedule.rate)
             value = loss(model, batch)
             optimizer.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()  # type: ignore[no-untyped-call]  # torch does not type it
             torch.nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
             optimizer.step()
             step += 1

@@ -27,7 +27,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._header_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's own types are wider
         super().connection_made(transport)
         self._wait()
 

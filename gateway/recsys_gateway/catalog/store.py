@@ -263,7 +263,7 @@ class CatalogStore:
             # A call that can never work is a fault of ours. No traceback: it would hold the expression, and so what a
             # customer asked for.
             where = {"method": method, "collection": collection, "code": error.code}
-            log.error("Milvus refused a call", extra=where)  # noqa: TRY400
+            log.error("Milvus refused a call", extra=where)  # noqa: TRY400 as said above
             raise StoreRefused(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error
         except grpc.RpcError as error:
             raise StoreUnavailable(f"{self._config.uri}: {method} of {collection}: {_reason(error)}") from error

@@ -113,7 +113,7 @@ def _pod(system: RecommenderSystem, pool: ModelPool, files: tuple[ModelFiles, ..
     mounts = [*mounts, *own.get("volumeMounts", []), {"name": "tmp", "mountPath": TMP}]
     if shared_memory is not None:
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}})
-        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 in a pod
     container: Manifest = {
         "name": CONTAINER,
         "image": _image(system, pool, engine, run),

@@ -116,8 +116,8 @@ class CatalogChild:
             BadRowError: a row is wrong, and the job says to stop then.
             CatalogError: a file, the embedder or the vector store failed.
         """
-        assert self.process.stdin is not None, "both are pipes"  # noqa: S101
-        assert self.process.stdout is not None, "both are pipes"  # noqa: S101
+        assert self.process.stdin is not None, "both are pipes"  # noqa: S101 for the types
+        assert self.process.stdout is not None, "both are pipes"  # noqa: S101 for the types
         self.process.stdin.write(job.model_dump_json(by_alias=True).encode())
         self.process.stdin.close()
         async for line in self.process.stdout:

@@ -65,7 +65,7 @@ class Child:
     async def _keep(self) -> None:
         delay: float | None = None
         while True:
-            assert self._process is not None, "kept from its first start on"  # noqa: S101
+            assert self._process is not None, "kept from its first start on"  # noqa: S101 for the types
             code = await self._process.wait()
             delay = next_delay(delay, time.monotonic() - self._started)
             self._set(status=ProcessStatus.BACKOFF, pid=None, last_exit=code, restarts=self.state.restarts + 1)

@@ -52,7 +52,7 @@ def main() -> None:
     except RuntimeError:
         # Its own reason went to stderr already; this is the line that `recsys up` shows.
         sys.exit(f"llama.cpp cannot serve {arguments.model}: is it the whole GGUF file of a language model?")
-    print(f"{arguments.alias}: {arguments.model} on {server.listening_address}", flush=True)  # noqa: T201
+    print(f"{arguments.alias}: {arguments.model} on {server.listening_address}", flush=True)  # noqa: T201 a command's output
     signal.sigwait(signals)
     # llama.cpp's destructor waits for every open stream; a stop must not.
     os._exit(0)

@@ -79,8 +79,8 @@ class LocalRun:
 
     def _job(self) -> CatalogJob:
         config = self.plan.config
-        assert config.vector_store is not None, "every plan has both"  # noqa: S101
-        assert config.embedder is not None, "every plan has both"  # noqa: S101
+        assert config.vector_store is not None, "every plan has both"  # noqa: S101 for the types
+        assert config.embedder is not None, "every plan has both"  # noqa: S101 for the types
         return CatalogJob(
             source=self.plan.catalog,
             vector_store=config.vector_store,

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
             if (folder / COMPLETE).exists():
-                print(f"{folder}: complete")  # noqa: T201
+                print(f"{folder}: complete")  # noqa: T201 a command's output
                 return 0
             _fetch(arguments.uri, folder, Layout(arguments.format), arguments.revision, arguments.secret)
             (folder / COMPLETE).write_text(arguments.uri, encoding="utf-8")
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         return give_up(f"{folder}: {error.strerror or error}: is the volume full, or mounted read-only?", FAILED)
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    print(f"{arguments.uri}: {len(files)} files, {size} bytes in {folder}")  # noqa: T201
+    print(f"{arguments.uri}: {len(files)} files, {size} bytes in {folder}")  # noqa: T201 a command's output
     return 0
 
 

@@ -18,7 +18,7 @@ class TryAgain(Exception):
 
 def give_up(message: str, status: int) -> int:
     """Say why, where people and the operator look for it."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 what the kubelet shows
     # Outside a pod there is no such file, and it must not be made.
     if LOG.exists():
         with suppress(OSError):

@@ -62,7 +62,7 @@ class ClusterApi:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._client.close()  # type: ignore[no-untyped-call]  # kubernetes has no types
 
     async def get(self, path: Path) -> Manifest | None:
         """None where it is not there."""
@@ -173,7 +173,7 @@ class ClusterApi:
         response = await self._client.call_api(
             verb, self._client.configuration.host + url, headers, body, _request_timeout=timeout
         )
-        content_read: bytes = await response.read()  # type: ignore[no-untyped-call]
+        content_read: bytes = await response.read()  # type: ignore[no-untyped-call]  # kubernetes has no types
         return response.status, content_read.decode()
 
 
@@ -184,9 +184,9 @@ async def connect(metrics: Metrics) -> ClusterApi:
     # Else every request reads ~/.netrc and the proxies of the environment, in a thread: a quarter of our CPU.
     configuration.client_session_kwargs = {"trust_env": False}
     if (SERVICE_ACCOUNT / "token").exists():
-        kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # kubernetes has no types
     else:
-        await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
+        await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]  # kubernetes has no types
             client_configuration=configuration
         )
     configuration.proxy = configuration.proxy or _proxy_of_the_environment(configuration.host)

@@ -57,7 +57,7 @@ class _Client(asyncio.Protocol):
             return
         self._left[0] -= 1
         self._parser = httptools.HttpResponseParser(self)
-        self._transport.write(self._request)  # type: ignore[attr-defined]
+        self._transport.write(self._request)  # type: ignore[attr-defined]  # a BaseTransport by its type
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -123,7 +123,7 @@ def relay(engine: FakeEngineProcess, folder: Path) -> Iterator[tuple[int, int]]:
 @contextmanager
 def _running(command: list[str], port: int, log: object) -> Iterator[int]:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    process = subprocess.Popen(command, env=environment, stderr=log)  # type: ignore[call-overload]
+    process = subprocess.Popen(command, env=environment, stderr=log)  # type: ignore[call-overload]  # a file
     try:
         wait_until_listening(port, process)
         yield process.pid

@@ -88,7 +88,7 @@ def test_timeouts_tell_how_long_a_pod_takes_to_start() -> None:
 
 def test_a_prometheus_is_asked_for_load_where_there_is_one() -> None:
     assert config().metrics_source.type == "Pods"
-    assert str(full().metrics_source.url) == "http://prometheus.monitoring.svc:9090/"  # type: ignore[union-attr]
+    assert str(full().metrics_source.url) == "http://prometheus.monitoring.svc:9090/"  # type: ignore[union-attr]  # Prometheus there
 
 
 def test_gateways_count_themselves_by_their_own_service() -> None:

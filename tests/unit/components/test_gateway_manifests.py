@@ -11,7 +11,7 @@ from recsys_operator.components.manifest import HTTP_ROUTE, Manifest
 from recsys_operator.components.observed import Observed
 
 
-def children(name: str = "minimal", observed: Observed = Observed(), **spec: Any) -> dict[str, Manifest]:  # noqa: B008
+def children(name: str = "minimal", observed: Observed = Observed(), **spec: Any) -> dict[str, Manifest]:  # noqa: B008 frozen
     return {manifest["kind"]: manifest for manifest in gateway_manifests(example(name, **spec), observed)}
 
 

@@ -116,7 +116,7 @@ def variables(**values: object) -> list[Manifest]:
 
 
 OFFLINE: tuple[Manifest, ...] = tuple(
-    variables(HF_HUB_OFFLINE=1, TRANSFORMERS_OFFLINE=1, HF_HUB_DISABLE_TELEMETRY=1, HF_HOME="/tmp/huggingface")  # noqa: S108
+    variables(HF_HUB_OFFLINE=1, TRANSFORMERS_OFFLINE=1, HF_HUB_DISABLE_TELEMETRY=1, HF_HOME="/tmp/huggingface")  # noqa: S108 in a pod
 )
 """For engines in Python: everything is on the volume, and nothing is told to anybody."""
 
