@@ -7,7 +7,6 @@ user's cache folder (350 MB, once). Where it cannot be had the tests that need i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
 import signal
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cached_environment import cached_environment
 from fake_engine.process import free_port
 from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.writing import CatalogWriter
@@ -70,15 +70,7 @@ def _installed() -> Path:
     """The environment that holds the server; made where it is not there yet."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         pytest.skip(f"there is no Milvus {VERSION} without containers for {sys.platform} on {platform.machine()}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recsys"
-    folder = cache / f"milvus-{VERSION}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "installed").exists():
-            _install(folder)
-            (folder / "installed").touch()
-    return folder
+    return cached_environment(f"milvus-{VERSION}", _install)
 
 
 def _install(folder: Path) -> None:

@@ -7,7 +7,6 @@ the user's cache folder (400 MB, once). ``RECSYS_WITHOUT_TRITON=1`` leaves out t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import signal
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cached_environment import cached_environment
 from fake_engine.process import free_port
 
 WITHOUT = "RECSYS_WITHOUT_TRITON"
@@ -102,15 +102,7 @@ def running_triton(folder: Path, encoder: Path) -> Iterator[TritonProcess]:
 
 def _environment() -> Path:
     """The environment that holds tritonserver; made where it is not there yet."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recsys"
-    folder = cache / f"triton-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "installed").exists():
-            _install(folder)
-            (folder / "installed").touch()
-    return folder
+    return cached_environment(f"triton-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}", _install)
 
 
 def _install(folder: Path) -> None:
