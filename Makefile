@@ -15,6 +15,9 @@ export ORT_DISABLE_TELEMETRY := 1
 PYPROJECTS := pyproject.toml gateway/pyproject.toml operator/pyproject.toml finetune/pyproject.toml
 INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements.lock
 
+# These tests mostly wait for processes, so three workers keep two cores busy; the longest files begin (tests/conftest.py).
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help up check test lint types unit golden integration cluster cluster-tools soak bench bench-modes bench-serving images docs samples dev lock clean
 
@@ -43,7 +46,7 @@ golden: .venv/dev.installed ## write tests/golden anew from the builders; read t
 	RECSYS_UPDATE_GOLDEN=1 .venv/bin/pytest -q tests/unit/components
 
 integration: .venv/dev.installed cluster-tools
-	.venv/bin/pytest -q tests/integration tests/e2e tests/browser tests/cluster
+	.venv/bin/pytest -q $(SIDE_BY_SIDE) tests/cluster tests/e2e tests/browser tests/integration
 
 cluster: .venv/run.installed ## a Kubernetes control plane to play with, until Ctrl-C; prints its KUBECONFIG
 	@PYTHONPATH=tests/cluster .venv/bin/python -m controlplane
@@ -62,9 +65,9 @@ bench-serving: .venv/dev.installed ## the gateway beside nginx and haproxy (wher
 
 soak: .venv/dev.installed cluster-tools ## an hour of trouble before the gateway, an hour of questions, a simulated day, the operator's faults
 	cd tests && ../.venv/bin/python -m bench.serving.soak --minutes $(SOAK_MINUTES)
-	.venv/bin/python tests/bench/soak.py --minutes $(SOAK_MINUTES)
+	PYTHONPATH=tests .venv/bin/python tests/bench/soak.py --minutes $(SOAK_MINUTES)
 	cd tests && ../.venv/bin/python -m simulation.day
-	.venv/bin/pytest -q -s --soak tests/cluster/test_operator_faults.py tests/cluster/test_many_systems.py
+	.venv/bin/pytest -q -s --soak tests/cluster/own_control_plane
 
 images: ## build the images of gateway and operator (needs a Docker engine)
 	docker build --file gateway/Dockerfile --tag recsys/gateway:0.1.0 .

@@ -1,8 +1,27 @@
-"""What holds for all tests: hypothesis judges results, not the speed of a machine that others use too."""
+"""What holds for all tests: how hypothesis judges, and which tests keep together where several workers share them."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
-settings.register_profile("recsys", deadline=None)
+settings.register_profile("recsys", deadline=None)  # results, not the speed of a machine that others use too
 settings.load_profile("recsys")
+
+
+class FilesAndClusters(LoadFileScheduling):
+    """A file's tests stay together, as it shares processes; and so do the files of a folder under ``tests/cluster``.
+
+    Those share a control plane, which takes seconds to start, and on which two operators would undo each other.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return file.rpartition("/")[0] if file.startswith("tests/cluster/") else file
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return FilesAndClusters(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -19,7 +19,8 @@ from pathlib import Path
 import aiohttp
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-from conftest import MilvusLite, free_port
+from conftest import MilvusLite
+from fake_engine.process import free_port
 from recsys_gateway.catalog.embedding import Embedder
 from recsys_gateway.catalog.loading import load_catalog
 from recsys_gateway.catalog.source import CatalogSource

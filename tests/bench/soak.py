@@ -1,7 +1,8 @@
 """Asks a running system the same kinds of questions for a long time and watches memory and errors.
 
-python tests/bench/soak.py --minutes 60 starts a system of its own, prints a line a minute, and exits 1 where an
-answer failed, was degraded, or where a process's memory grew by more than a tenth over the second half of the time.
+PYTHONPATH=tests python tests/bench/soak.py --minutes 60 starts a system of its own, prints a line a minute, and exits
+1 where an answer failed, was degraded, or where a process's memory grew by more than a tenth over the second half of
+the time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
-from conftest import RECSYS, free_port
+from conftest import RECSYS
+from fake_engine.process import free_port
 from test_recommendation_stages import QUESTIONS
 
 GROWTH = 1.10

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from integration.conftest import free_port, port, shared_milvus  # noqa: F401  fixtures
+from fake_engine.process import free_port
+from integration.conftest import port, shared_milvus  # noqa: F401  fixtures
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request, async_playwright
 
 RECSYS = Path(sys.executable).with_name("recsys")

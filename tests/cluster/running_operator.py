@@ -14,7 +14,7 @@ from typing import Any
 
 from controlplane.cluster import Cluster
 from controlplane.component import Component
-from controlplane.ports import free_ports
+from recsys_operator.local.ports import free_ports
 from waiting import wait_for
 
 START_SECONDS = 60.0

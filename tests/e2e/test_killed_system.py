@@ -25,7 +25,7 @@ from recsys_operator.local.ports import free_ports
 from recsys_operator.local.state import DataDirectory, LocalState
 
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "examples" / "quickstart.yaml"
-ROUNDS = int(os.environ.get("RECSYS_KILLS", "2"))
+ROUNDS = int(os.environ.get("RECSYS_KILLS", "1"))
 ITEMS, EVENTS = 40, 8_000
 """Rows that the tables grow by in a round: a load of some seconds."""
 MOST_SECONDS = 4.0

@@ -14,14 +14,14 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from recsys_operator.local.ports import free_ports
+
 START_SECONDS = 20.0
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on now, and that the kernel gives to nobody else meanwhile."""
+    return free_ports(1)[0]
 
 
 def wait_until_listening(

@@ -14,18 +14,12 @@ from pathlib import Path
 import pytest
 from answering_gateway import gateway as gateway  # fixtures of all modules here
 from answering_gateway import running as running
+from fake_engine.process import free_port
+from recsys_gateway.catalog.pymilvus import MilvusClient
 from recsys_gateway.config import VectorStore
 from recsys_operator.local.milvus_files import discard_index_files
 
 START_SECONDS = 60.0
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
@@ -58,8 +52,9 @@ class MilvusLite:
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         discard_index_files(self.folder)  # as `recsys up` does before each start
-        command = [str(Path(sys.executable).with_name("milvus-lite")), "server", "--data-dir", str(self.folder)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--max-workers", "1"]
+        command = [sys.executable, "-m", "recsys_operator.local.milvus_process", "server"]
+        command += ["--data-dir", str(self.folder), "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--max-workers", "1"]
         log = self.folder.with_suffix(".log")
         with log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -81,6 +76,14 @@ class MilvusLite:
             self._process.wait()
             self._process = None
 
+    def empty(self) -> None:
+        """Without a collection, as a new one."""
+        with contextlib.closing(MilvusClient(str(self.config.uri))) as client:
+            for name in client.list_collections():
+                for alias in client.list_aliases(name)["aliases"]:
+                    client.drop_alias(alias)
+                client.drop_collection(name)
+
     def peak_mib(self) -> float:
         """The most memory that was resident."""
         assert self._process is not None
@@ -94,10 +97,9 @@ class MilvusLite:
         return listens(self.port)
 
 
-@pytest.fixture
-def milvus(tmp_path: Path) -> Iterator[MilvusLite]:
-    """An empty Milvus Lite server of the test's own."""
-    server = MilvusLite(tmp_path / "milvus")
+@contextlib.contextmanager
+def _started(folder: Path) -> Iterator[MilvusLite]:
+    server = MilvusLite(folder)
     try:
         server.start()
         yield server
@@ -106,14 +108,30 @@ def milvus(tmp_path: Path) -> Iterator[MilvusLite]:
 
 
 @pytest.fixture(scope="module")
+def server_to_be_emptied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    with _started(tmp_path_factory.mktemp("emptied") / "milvus") as server:
+        yield server
+
+
+@pytest.fixture
+def milvus(server_to_be_emptied: MilvusLite) -> MilvusLite:
+    """An empty Milvus Lite server, to leave alive: a start takes seconds, emptying it takes none."""
+    server_to_be_emptied.empty()
+    return server_to_be_emptied
+
+
+@pytest.fixture(scope="module")
 def shared_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
     """One Milvus Lite server for the tests of a module that only read, or do not mind each other."""
-    server = MilvusLite(tmp_path_factory.mktemp("shared") / "milvus")
-    try:
-        server.start()
+    with _started(tmp_path_factory.mktemp("shared") / "milvus") as server:
         yield server
-    finally:
-        server.kill()
+
+
+@pytest.fixture
+def own_milvus(tmp_path: Path) -> Iterator[MilvusLite]:
+    """An empty Milvus Lite server of the test's own, to be stopped and killed."""
+    with _started(tmp_path / "milvus") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

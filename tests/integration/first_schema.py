@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pymilvus import DataType, Function, FunctionType, MilvusClient
+from recsys_gateway.catalog.pymilvus import DataType, Function, FunctionType, MilvusClient
 from recsys_gateway.catalog.records import Interaction, Item
 from recsys_gateway.catalog.rows import content_hash
 from recsys_gateway.config import VectorStore

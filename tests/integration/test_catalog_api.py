@@ -233,16 +233,16 @@ async def test_only_an_admin_changes_the_catalogue_and_other_origins_ask_where_t
 
 
 async def test_while_milvus_is_away_writes_wait_or_are_refused_and_then_go_on(
-    tmp_path: Path, milvus: MilvusLite, port: Callable[[], int]
+    tmp_path: Path, own_milvus: MilvusLite, port: Callable[[], int]
 ) -> None:
-    await asyncio.to_thread(load_small_shop, milvus.config, tmp_path)
-    config = configuration(str(milvus.config.uri), NOBODY, NOBODY)
+    await asyncio.to_thread(load_small_shop, own_milvus.config, tmp_path)
+    config = configuration(str(own_milvus.config.uri), NOBODY, NOBODY)
     async with aiohttp.ClientSession() as http:
         with running_gateway(config, port(), tmp_path) as (url, log):
             await asyncio.to_thread(wait_for_status, url + "/readyz", 200)
             shop = Shop(url, log, http)
             await shop.event("before", "u", "JKT-001")
-            milvus.kill()
+            own_milvus.kill()
             short = {"x-request-timeout": "1"}
             event = {"id": "during", "user_id": "u", "item_id": "JKT-001", "type": "view"}
             async with http.post(url + "/v1/events", json=event, headers=short) as response:
@@ -250,7 +250,7 @@ async def test_while_milvus_is_away_writes_wait_or_are_refused_and_then_go_on(
                 assert int(response.headers["retry-after"]) >= 1
             assert await shop.ask(query="jacket"), "popular items from memory"
             waiting = asyncio.create_task(shop.event("waits", "u", "JKT-001"))
-            await asyncio.to_thread(milvus.start)
+            await asyncio.to_thread(own_milvus.start)
             assert await waiting == {"accepted": 1, "duplicates": 0}
             await shop.event("during", "u", "JKT-001", "view")
             # Readers have a connection of their own, which looks for Milvus again every second.
@@ -259,15 +259,15 @@ async def test_while_milvus_is_away_writes_wait_or_are_refused_and_then_go_on(
             assert len(user["history"]) == 3
 
 
-ROUNDS = int(os.environ.get("RECSYS_KILLS", "3"))
+ROUNDS = int(os.environ.get("RECSYS_KILLS", "2"))
 
 
 async def test_what_was_acknowledged_survives_kills_and_is_there_once(
-    tmp_path: Path, milvus: MilvusLite, port: Callable[[], int]
+    tmp_path: Path, own_milvus: MilvusLite, port: Callable[[], int]
 ) -> None:
     """Gateway and Milvus are killed at a moment of its own in each round (RECSYS_KILLS sets how many)."""
-    await asyncio.to_thread(load_small_shop, milvus.config, tmp_path)
-    config, chosen = configuration(str(milvus.config.uri), NOBODY, NOBODY), port()
+    await asyncio.to_thread(load_small_shop, own_milvus.config, tmp_path)
+    config, chosen = configuration(str(own_milvus.config.uri), NOBODY, NOBODY), port()
     events, items = set[str](), dict[str, tuple[int, int]]()
     for turn in range(ROUNDS + 1):
         gateway = start_gateway(config, chosen, tmp_path)
@@ -280,14 +280,14 @@ async def test_what_was_acknowledged_survives_kills_and_is_there_once(
                     break
                 writing = asyncio.create_task(_write(shop, turn, events, items))
                 await asyncio.sleep(0.3 + 0.37 * turn % 2)  # a moment of its own, somewhere in a write
-                milvus.kill()
+                own_milvus.kill()
                 gateway.kill()
                 await writing
         finally:
             gateway.kill()
             gateway.wait()
-        await asyncio.to_thread(milvus.start)
-        await asyncio.to_thread(load_small_shop, milvus.config, tmp_path)
+        await asyncio.to_thread(own_milvus.start)
+        await asyncio.to_thread(load_small_shop, own_milvus.config, tmp_path)
     assert events
     assert items
 

@@ -22,7 +22,7 @@ from recsys_gateway.catalog.source import CatalogSource, SourceError
 from recsys_gateway.catalog.store import CatalogStore
 from recsys_gateway.catalog.writing import CatalogWriter
 
-from .conftest import MilvusLite, free_port
+from .conftest import MilvusLite
 
 DIMENSION = 16
 ITEMS = """id,title,description,categories,price,in_stock,brand
@@ -225,10 +225,11 @@ async def test_texts_with_control_characters_and_long_ones_are_loaded(shop: Shop
     await store.close()
 
 
-async def test_a_restart_keeps_everything_and_loads_the_collections(shop: Shop) -> None:
+async def test_a_restart_keeps_everything_and_loads_the_collections(tmp_path: Path, own_milvus: MilvusLite) -> None:
+    shop = Shop(tmp_path, own_milvus)
     shop.load()
-    shop.milvus.kill()
-    shop.milvus.start()
+    own_milvus.kill()
+    own_milvus.start()
     store = await shop.store()
     assert len(await store.items(["JKT-1", "TNT-1", "MAT-1", "우산-1"])) == 4
     await store.close()
@@ -260,20 +261,20 @@ with CatalogWriter(config, lambda count: print("acknowledged", count, flush=True
 """
 
 
-def test_what_was_acknowledged_survives_a_kill(milvus: MilvusLite) -> None:
-    command = [sys.executable, "-c", WRITE_UNTIL_KILLED, str(milvus.config.uri)]
+def test_what_was_acknowledged_survives_a_kill(own_milvus: MilvusLite) -> None:
+    command = [sys.executable, "-c", WRITE_UNTIL_KILLED, str(own_milvus.config.uri)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as loader:
         assert loader.stdout is not None
         acknowledged = 0
         while acknowledged < 1_500 and (line := loader.stdout.readline()):
             acknowledged = int(line.split()[1])
-        milvus.kill()
+        own_milvus.kill()
         loader.kill()
     assert acknowledged >= 1_500
-    milvus.start()
+    own_milvus.start()
     encoder = HashedWords()
     encoder.dimension = 2
-    with CatalogWriter(milvus.config) as writer:
+    with CatalogWriter(own_milvus.config) as writer:
         prepare(writer, encoder)
         kept = {row["id"] for row in writer.all_rows(schema.INTERACTIONS, [])}
     assert {f"e{number}" for number in range(acknowledged)} <= kept
@@ -299,7 +300,6 @@ def test_no_milvus_is_one_clear_error() -> None:
     config = MilvusLite(Path("/nowhere")).config.model_copy(update={"timeout_seconds": 1.0})
     with pytest.raises(StoreUnavailable, match=str(config.uri)):
         CatalogWriter(config)
-    assert free_port() > 0
 
 
 @pytest.mark.skipif("MOVIELENS_DIR" not in os.environ, reason="MOVIELENS_DIR names no MovieLens 100K folder")

@@ -176,17 +176,17 @@ async def test_many_calls_at_once_are_answered(store: CatalogStore) -> None:
     assert {answer[0] for answer in answers} == {"B"}
 
 
-async def test_an_outage_is_quickly_said_and_passes(milvus: MilvusLite) -> None:
-    fill(milvus)
-    store = await CatalogStore.connect(milvus.config)
+async def test_an_outage_is_quickly_said_and_passes(own_milvus: MilvusLite) -> None:
+    fill(own_milvus)
+    store = await CatalogStore.connect(own_milvus.config)
     assert await store.user("u") == User("u", {"age": 3}, ("A",))
-    milvus.kill()
+    own_milvus.kill()
     for _ in range(3):
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="not reachable"):
             await store.search(request(text=direction(1)))
         assert time.monotonic() - began < 2
-    milvus.start()
+    own_milvus.start()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:

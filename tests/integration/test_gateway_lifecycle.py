@@ -54,14 +54,16 @@ def test_it_starts_with_nothing_there_and_says_so(tmp_path: Path, port: Callable
         assert (status, problem["code"]) == (503, "unavailable")
 
 
-def test_milvus_killed_in_the_middle_and_started_again(milvus: Any, tmp_path: Path, port: Callable[[], int]) -> None:
-    products = load_small_shop(milvus.config, tmp_path)
+def test_milvus_killed_in_the_middle_and_started_again(
+    own_milvus: Any, tmp_path: Path, port: Callable[[], int]
+) -> None:
+    products = load_small_shop(own_milvus.config, tmp_path)
     question = {"query": "a rain jacket", "user_id": "17", "k": 5}
-    with running_gateway(configuration(str(milvus.config.uri), NOBODY, NOBODY), port(), tmp_path) as (url, log):
+    with running_gateway(configuration(str(own_milvus.config.uri), NOBODY, NOBODY), port(), tmp_path) as (url, log):
         wait_for_status(url + "/readyz", 200)
         whole = ask(url, question)[1]
         assert {each["stage"] for each in whole["degraded"]} == {"rank", "narrate", "prompt"}
-        milvus.kill()
+        own_milvus.kill()
         status, answer, _headers = ask(url, question)
         assert status == 200
         assert ("retrieve", "no_store") in {(each["stage"], each["reason"]) for each in answer["degraded"]}
@@ -70,7 +72,7 @@ def test_milvus_killed_in_the_middle_and_started_again(milvus: Any, tmp_path: Pa
         assert any("Jacket" in item["title"] for item in answer["items"])
         assert ask(url, {**question, "filters": {"brand": {"in": []}}})[0] == 200
         assert ask(url, {**question, "filters": {"nonsense": 1}})[0] == 400
-        milvus.start()
+        own_milvus.start()
         _until_whole(url, question)
         again = ask(url, question)[1]
         assert [item["id"] for item in again["items"]] == [item["id"] for item in whole["items"]]
@@ -78,20 +80,20 @@ def test_milvus_killed_in_the_middle_and_started_again(milvus: Any, tmp_path: Pa
 
 
 def test_readiness_follows_a_store_that_hangs_and_a_request_is_answered_in_its_time(
-    milvus: Any, tmp_path: Path, port: Callable[[], int]
+    own_milvus: Any, tmp_path: Path, port: Callable[[], int]
 ) -> None:
-    load_small_shop(milvus.config, tmp_path)
-    with running_gateway(configuration(str(milvus.config.uri), NOBODY, NOBODY), port(), tmp_path) as (url, _log):
+    load_small_shop(own_milvus.config, tmp_path)
+    with running_gateway(configuration(str(own_milvus.config.uri), NOBODY, NOBODY), port(), tmp_path) as (url, _log):
         wait_for_status(url + "/readyz", 200)
         _until_store(url, ready=True)
-        milvus.stop()
+        own_milvus.stop()
         began = time.monotonic()
         status, answer, _headers = ask(url, {"query": "a rain jacket"}, {"x-request-timeout": "1"})
         assert time.monotonic() - began < 1.5
         assert (status, answer["degraded"][0]["stage"]) == (200, "retrieve")
         assert answer["items"]
         _until_store(url, ready=False)
-        milvus.go_on()
+        own_milvus.go_on()
         _until_store(url, ready=True)
 
 

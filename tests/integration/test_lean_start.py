@@ -1,4 +1,4 @@
-"""A gateway that only passes calls on to models loads nothing of what a catalogue needs."""
+"""A gateway loads what it needs: without a catalogue nothing that a catalogue needs, and with one no pandas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import requests
-from running_gateway import running_gateway
+from running_gateway import start_gateway, wait_for_status
 
 MODELS = {
     "models": [
@@ -48,11 +48,30 @@ def test_without_a_catalogue_none_of_its_packages_are_loaded(tmp_path: Path) -> 
 
 
 def test_without_a_catalogue_it_stays_small_and_says_so_on_its_routes(tmp_path: Path, port: Callable[[], int]) -> None:
-    with running_gateway(MODELS, port(), tmp_path) as (url, _):
+    chosen = port()
+    url = f"http://127.0.0.1:{chosen}"
+    with start_gateway(MODELS, chosen, tmp_path) as gateway:
+        wait_for_status(url + "/healthz", 200, gateway)
         answer = requests.get(url + "/v1/items/A", timeout=10)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_configured")
         assert requests.post(url + "/v1/recommendations", json={}, timeout=10).status_code == 404
-        (pid,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{gateway.pid}/statm").read_text().split()[1])
+        gateway.terminate()
     resident = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
     assert resident < MOST_MIB, f"{resident:.0f} MiB"
+
+
+WITH_A_CATALOGUE = """
+import sys
+from recsys_gateway.catalog import creating, store, writing
+
+assert not {"pandas", "pyarrow"} & set(sys.modules)
+import pandas
+
+print(pandas.DataFrame({"a": [1, 2]})["a"].sum())
+"""
+
+
+def test_with_a_catalogue_pandas_is_not_loaded_but_stays_there_for_others() -> None:
+    done = subprocess.run([sys.executable, "-c", WITH_A_CATALOGUE], check=True, capture_output=True, text=True)
+    assert done.stdout == "3\n"

@@ -128,13 +128,16 @@ def test_the_sample_shop_is_loaded_from_where_the_image_has_it(milvus: MilvusLit
     assert done.stdout.endswith("loaded: 366 items\n")
 
 
-def test_a_store_that_comes_up_late_is_waited_for(milvus: MilvusLite, files: Files, tmp_path: Path) -> None:
-    milvus.kill()
+def test_a_store_that_comes_up_late_is_waited_for(files: Files, tmp_path: Path) -> None:
+    milvus = MilvusLite(tmp_path / "milvus")
     job = Job(tmp_path, config(str(milvus.config.uri), f"{files.url}/shop/items.csv", waitSeconds=60))
     starting = threading.Timer(6, milvus.start)
     starting.start()
-    done = job.run()
-    starting.join()
+    try:
+        done = job.run()
+    finally:
+        starting.join()
+        milvus.kill()
     assert done.returncode == 0
     assert "waiting for the vector store: " in done.stdout
 

@@ -106,12 +106,12 @@ with CatalogWriter(config, lambda rows: print(rows, flush=True)) as writer:
 
 
 @pytest.mark.timeout(900)  # Milvus and four processes are started one after another
-async def test_it_is_killed_again_and_again_and_nothing_is_lost(first: FirstCatalogue, milvus: MilvusLite) -> None:
-    await asyncio.to_thread(write_first_schema, milvus.config, first)
-    for copied in (500, ITEMS, ITEMS + USERS):
-        await asyncio.to_thread(_killed_once_it_has_copied, copied, milvus)
+async def test_it_is_killed_again_and_again_and_nothing_is_lost(first: FirstCatalogue, own_milvus: MilvusLite) -> None:
+    await asyncio.to_thread(write_first_schema, own_milvus.config, first)
+    for copied in (500, ITEMS + USERS):
+        await asyncio.to_thread(_killed_once_it_has_copied, copied, own_milvus)
     embedder = Embedder.load(EMBEDDER)
-    with CatalogWriter(milvus.config) as writer:
+    with CatalogWriter(own_milvus.config) as writer:
         prepare(writer, embedder)
         assert writer.fact("schema")["version"] == schema.SCHEMA_VERSION
         rows = {row["id"]: row for row in writer.all_rows(schema.ITEMS, ["*"], page=400)}
@@ -122,7 +122,7 @@ async def test_it_is_killed_again_and_again_and_nothing_is_lost(first: FirstCata
     for key, vector in first.vectors.items():
         assert rows[key]["text"] == pytest.approx(vector, abs=1e-6)
     assert {key: row["traits"] for key, row in users.items()} == first.traits
-    store = await CatalogStore.connect(milvus.config)
+    store = await CatalogStore.connect(own_milvus.config)
     user = await store.user("U-7")
     assert user is not None
     assert list(user.history) == first.histories["U-7"]

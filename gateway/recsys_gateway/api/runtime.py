@@ -147,7 +147,7 @@ def _recommender(config: GatewayConfig, upstreams: Mapping[Role, Upstream], trac
     """None where no recommendation is configured."""
     if not (config.recommendation and config.vector_store and config.embedder):
         return None
-    # Imported here alone: Milvus's client brings pandas, which takes seconds and more memory than all else together.
+    # Imported here alone: Milvus's client takes a second, and memory that models alone do not need.
     from recsys_gateway.catalog.store import CatalogStore
     from recsys_gateway.catalog.update_queue import UpdateQueue
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pymilvus import DataType, Function, FunctionType, MilvusClient
-
 from recsys_gateway.catalog.engine_features import EngineFeatures
 from recsys_gateway.catalog.limits import CATEGORIES, CATEGORY_BYTES, ID_BYTES, TEXT_BYTES, TITLE_BYTES
+from recsys_gateway.catalog.pymilvus import DataType, Function, FunctionType, MilvusClient
 from recsys_gateway.catalog.schema import (
     CATALOG,
     COLLABORATIVE_DIMENSION,

@@ -9,9 +9,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-from pymilvus import AnnSearchRequest, AsyncMilvusClient, RRFRanker
-from pymilvus.client.types import Status
-from pymilvus.exceptions import ErrorCode, MilvusException, ParamError
 
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
@@ -20,6 +17,15 @@ from recsys_gateway.catalog.failures import StoreRefused
 from recsys_gateway.catalog.failures import StoreUnavailable as StoreUnavailable  # exported: what this module raises
 from recsys_gateway.catalog.filters import ITEM_FIELDS, NO_FILTERS, FieldKind, Filters, literal
 from recsys_gateway.catalog.limits import ID_BYTES
+from recsys_gateway.catalog.pymilvus import (
+    AnnSearchRequest,
+    AsyncMilvusClient,
+    ErrorCode,
+    MilvusException,
+    ParamError,
+    RRFRanker,
+    Status,
+)
 from recsys_gateway.catalog.records import User
 from recsys_gateway.catalog.rows import StoredItem, Vector, stored_item, stored_user, with_lists
 from recsys_gateway.catalog.searching import Hit, SearchRequest

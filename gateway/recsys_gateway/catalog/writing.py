@@ -14,14 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from pymilvus import MilvusClient
-from pymilvus.exceptions import MilvusException
 
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.batches import batched
 from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
 from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.filters import literal
+from recsys_gateway.catalog.pymilvus import MilvusClient, MilvusException
 from recsys_gateway.catalog.rows import Row, with_lists, without_lists
 from recsys_gateway.config import VectorStore
 from recsys_gateway.credentials import secret

@@ -197,7 +197,7 @@ def _milvus(directory: DataDirectory, port: int) -> ProcessSpec:
     options = ("--data-dir", str(directory.milvus), "--host", LOCALHOST, "--port", str(port), "--max-workers", "1")
     return ProcessSpec(
         name="milvus",
-        argv=(sys.executable, "-m", "milvus_lite", "server", *options),
+        argv=(sys.executable, "-m", "recsys_operator.local.milvus_process", "server", *options),
         port=port,
         health=TcpHealth(port),
         log=directory.log("milvus"),

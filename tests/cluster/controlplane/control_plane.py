@@ -11,12 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from recsys_operator.local.ports import free_ports
+
 from controlplane.binaries import Binaries
 from controlplane.certificates import Certificates
 from controlplane.cluster import Cluster, Kubectl, KubectlFailed, as_list, write_kubeconfig
 from controlplane.component import Component
 from controlplane.nodes import nodes
-from controlplane.ports import free_ports
 
 HERE = Path(__file__).parent
 START_SECONDS = 60.0
