@@ -48,7 +48,7 @@ def create_items(client: Any, features: EngineFeatures, dimension: int, timeout:
         schema.add_field("collaborative", DataType.FLOAT_VECTOR, dim=COLLABORATIVE_DIMENSION)
         indexes.add_index("collaborative", index_type="AUTOINDEX", metric_type="IP")
     _add_document(schema, indexes, features)
-    client.create_collection(ITEMS, schema=schema, index_params=indexes, timeout=timeout, consistency_level=CONSISTENCY)
+    _create(client, ITEMS, schema, indexes, timeout)
 
 
 def _add_document(schema: Any, indexes: Any, features: EngineFeatures) -> None:
@@ -127,4 +127,10 @@ def _create_unsearched(client: Any, name: str, schema: Any, timeout: float) -> N
     schema.add_field("unused", DataType.FLOAT_VECTOR, dim=len(UNUSED))
     indexes = MilvusClient.prepare_index_params()
     indexes.add_index("unused", index_type="FLAT", metric_type="L2")
-    client.create_collection(name, schema=schema, index_params=indexes, timeout=timeout, consistency_level=CONSISTENCY)
+    _create(client, name, schema, indexes, timeout)
+
+
+def _create(client: Any, name: str, schema: Any, indexes: Any, timeout: float) -> None:
+    client.create_collection(name, schema=schema, timeout=timeout, consistency_level=CONSISTENCY)
+    # The client would look every half second whether an index is built: over nothing, it is at once.
+    client.create_index(name, indexes, timeout=timeout, sync=False)
