@@ -27,7 +27,8 @@ help: ## list the targets
 up: .venv/run.installed ## install, start everything, ask one question, serve until Ctrl-C (PORT=8080)
 	@$(RECSYS) up --port $(PORT) --ask "$(QUESTION)" --user 17
 
-check: lint types unit ## lint, types and unit tests; under 2 minutes
+check: lint ## lint, types and unit tests; under 2 minutes
+	@$(MAKE) --no-print-directory --jobs 2 types unit
 
 test: check integration ## all that CI runs
 

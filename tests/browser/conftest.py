@@ -110,7 +110,7 @@ async def open_tab(browser: Browser) -> AsyncIterator[OpenTab]:
 
     async def opened(url: str, **options: Any) -> Tab:
         context = await browser.new_context(**(DESKTOP | options))
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         tab = Tab(await context.new_page(), url)
         await tab.watch()
         tabs.append(tab)

@@ -1,4 +1,4 @@
-"""A control plane for the whole run, and a namespace for each test.
+"""A control plane for all tests here, and a namespace for each of them.
 
 ``RECSYS_TEST_KUBECONFIG`` names a cluster to use instead, with ``kubectl`` on the PATH: one that ``make cluster``
 started, since its nodes play the parts that the tests rely on. Tests that stop a part of the control plane are left
@@ -38,7 +38,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         binaries(print)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     given = os.environ.get(GIVEN)
@@ -58,7 +58,7 @@ def is_soak(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--soak"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """For tests that kill its parts, and start them again."""
     with _another(tmp_path_factory) as plane:

@@ -96,13 +96,14 @@ def test_a_port_in_use_is_not_taken_for_a_bad_model() -> None:
     )
 
 
-def test_a_file_that_is_no_model_is_told_in_the_last_line(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_told_in_a_line(tmp_path: Path) -> None:
     model = tmp_path / "model.gguf"
     model.write_text("not a model")
     command = [*ENGINE, "--model", str(model), "--alias", "x", "--port", str(free_ports(1)[0])]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith(f"llama.cpp cannot serve {model}: is it the whole GGUF file")
+    # Not always the last line: llama.cpp's own thread may write after it.
+    assert f"\nllama.cpp cannot serve {model}: is it the whole GGUF file" in "\n" + result.stderr
 
 
 def test_a_sample_is_served_by_name_on_any_address() -> None:

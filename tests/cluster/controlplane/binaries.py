@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys_operator.local.spawning import die_with
-
 from controlplane.go_toolchain import go_command
+from recsys_operator.local.spawning import die_with
 
 KUBERNETES = "1.36.4"
 MODULE = Path(__file__).with_name("tools")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-CALL_SECONDS = 60.0
+CALL_SECONDS = 120.0
 
 
 class Kubectl:

@@ -1,0 +1,1 @@
+"""A package, so that its control planes end with its last test."""
