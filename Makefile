@@ -19,7 +19,7 @@ INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help up check test lint types unit golden integration cluster cluster-tools soak bench bench-modes bench-serving images docs samples dev lock clean
+.PHONY: help up check test lint types unit training golden integration cluster cluster-tools soak bench bench-modes bench-serving images docs samples dev lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,9 @@ up: .venv/run.installed ## install, start everything, ask one question, serve un
 check: lint ## lint, types and unit tests; under 2 minutes
 	@$(MAKE) --no-print-directory --jobs 2 types unit
 
-test: check integration ## all that CI runs
+test: lint ## all that CI runs
+	@$(MAKE) --no-print-directory --jobs 3 types unit training
+	@$(MAKE) --no-print-directory integration
 
 lint: .venv/dev.installed
 	.venv/bin/ruff check .
@@ -45,6 +47,9 @@ unit: .venv/dev.installed
 
 golden: .venv/dev.installed ## write tests/golden anew from the builders; read the diff before you commit it
 	RECSYS_UPDATE_GOLDEN=1 .venv/bin/pytest -q tests/unit/components
+
+training: .venv/dev.installed ## tests of what needs torch, which takes seconds to import
+	.venv/bin/pytest -q tests/training
 
 integration: .venv/dev.installed cluster-tools
 	.venv/bin/pytest -q $(SIDE_BY_SIDE) tests/cluster tests/e2e tests/browser tests/integration
@@ -64,11 +69,12 @@ bench-modes: .venv/dev.installed ## tokens and quality of the three ranking mode
 bench-serving: .venv/dev.installed ## the gateway beside nginx and haproxy (where installed); about an hour
 	cd tests && ../.venv/bin/python -m bench.serving --simulated
 
-soak: .venv/dev.installed cluster-tools ## an hour of trouble before the gateway, an hour of questions, a simulated day, the operator's faults
+soak: .venv/dev.installed cluster-tools ## an hour of trouble before the gateway, an hour of questions, a simulated day, kills
 	cd tests && ../.venv/bin/python -m bench.serving.soak --minutes $(SOAK_MINUTES)
 	PYTHONPATH=tests .venv/bin/python tests/bench/soak.py --minutes $(SOAK_MINUTES)
 	cd tests && ../.venv/bin/python -m simulation.day
-	.venv/bin/pytest -q -s --soak tests/cluster/own_control_plane
+	.venv/bin/pytest -q -s --soak tests/cluster/own_control_plane tests/cluster/test_operator_drift.py
+	RECSYS_KILLS=20 .venv/bin/pytest -q -s tests/e2e/test_killed_system.py
 
 images: ## build the images of gateway and operator (needs a Docker engine)
 	docker build --file gateway/Dockerfile --tag recsys/gateway:0.1.0 .

@@ -7,6 +7,7 @@ out there.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -87,6 +88,19 @@ def kubectl(cluster: Cluster) -> Kubectl:
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[str]:
     """A namespace of this test; what is in it goes with it."""
+    with _new_namespace(kubectl) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def lasting_namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace for those tests of a module that leave things as they were."""
+    with _new_namespace(cluster.kubectl) as name:
+        yield name
+
+
+@contextlib.contextmanager
+def _new_namespace(kubectl: Kubectl) -> Iterator[str]:
     name = f"test-{os.getpid()}-{next(_numbers)}"
     kubectl("create", "namespace", name)
     yield name

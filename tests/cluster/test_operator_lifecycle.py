@@ -31,6 +31,15 @@ def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> Syste
     return found
 
 
+@pytest.fixture(scope="module")
+def lasting_system(operator: RunningOperator, cluster: Cluster, lasting_namespace: str) -> System:
+    """Ready, and so again after each test that takes it."""
+    found = System(cluster.kubectl, lasting_namespace)
+    found.apply(quickstart())
+    found.wait_until_ready()
+    return found
+
+
 def wanted(system: System) -> set[str]:
     body = system.get("recsys", system.name)
     body.pop("status", None)
@@ -94,13 +103,17 @@ def versions(system: System) -> dict[str, str]:
         "statefulset/quickstart-milvus",
     ],
 )
-def test_a_child_that_somebody_deletes_comes_back(system: System, operator: RunningOperator, child: str) -> None:
-    system.wait_until_ready()
+def test_a_child_that_somebody_deletes_comes_back(lasting_system: System, child: str) -> None:
+    system = lasting_system
     before = system.get(child)["metadata"]["uid"]
     system("delete", child)
 
+    def told() -> bool:
+        named = child.replace("/", " ")
+        return any(reason == "DriftRepaired" and named in message.lower() for reason, message in system.events())
+
     wait_for(lambda: uid(system, child) not in (None, before), f"another {child}", 10)
-    wait_for(lambda: "DriftRepaired" in dict(system.events()), "the event")
+    wait_for(told, "the event")
 
 
 def uid(system: System, child: str) -> str | None:

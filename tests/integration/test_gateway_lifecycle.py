@@ -61,6 +61,7 @@ def test_milvus_killed_in_the_middle_and_started_again(
     question = {"query": "a rain jacket", "user_id": "17", "k": 5}
     with running_gateway(configuration(str(own_milvus.config.uri), NOBODY, NOBODY), port(), tmp_path) as (url, log):
         wait_for_status(url + "/readyz", 200)
+        _until_whole(url, question)
         whole = ask(url, question)[1]
         assert {each["stage"] for each in whole["degraded"]} == {"rank", "narrate", "prompt"}
         own_milvus.kill()
