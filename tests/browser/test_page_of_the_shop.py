@@ -29,7 +29,11 @@ async def test_a_question_gets_a_list_with_reasons_a_sentence_and_figures(shop: 
     assert all(await tab.texts("#items .reason"))
     assert "tuned model" in await tab.texts("#items .chips li")
     assert all(re.fullmatch(r"score \d\.\d{3}", score) for score in await tab.texts("#items .score"))
-    figures = await tab.text("#figures")
+    for _ in range(5):  # the plain prompt is counted beside the ranking, and left out where that is not in time
+        figures = await tab.text("#figures")
+        if "saved against the plain prompt" in figures:
+            break
+        await tab.answer(k="5")
     assert "saved against the plain prompt" in figures
     assert "tuned: sample-tuned, a sample model" in figures
     assert {"keywords", "retrieve", "rank", "narrate"} <= set(figures.split())
@@ -83,7 +87,7 @@ async def test_nothing_fits(shop: str, open_tab: OpenTab) -> None:
 async def test_the_keyboard_is_enough(shop: str, open_tab: OpenTab) -> None:
     tab = await open_tab(shop)
     keys = tab.page.keyboard
-    await tab.page.wait_for_function(f"{FOCUSED} === 'query'")
+    await tab.page.locator("#query:focus").wait_for()
     await keys.type("a tent for two")
     visited = []
     while "lambda" not in visited:
