@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PYPROJECTS := pyproject.toml gateway/pyproject.toml operator/pyproject.toml finetune/pyproject.toml
 INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements.lock
 
-# These tests mostly wait for processes, so three workers keep two cores busy; the longest files begin (tests/conftest.py).
+# These tests often wait for processes, so three workers keep two cores busy. What takes longest begins: tests/cluster.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -22,6 +22,5 @@ class FilesAndClusters(LoadFileScheduling):
         return file.rpartition("/")[0] if file.startswith("tests/cluster/") else file
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
     return FilesAndClusters(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -18,6 +18,8 @@ import pytest
 from controlplane.binaries import binaries
 from controlplane.cluster import Cluster, Kubectl
 from controlplane.control_plane import ControlPlane
+from installed_operator import System, home_name, installed_operator, quickstart
+from running_operator import RunningOperator
 
 GIVEN = "RECSYS_TEST_KUBECONFIG"
 HERE = Path(__file__).parent
@@ -93,10 +95,20 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def lasting_namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace for those tests of a module that leave things as they were."""
-    with _new_namespace(cluster.kubectl) as name:
-        yield name
+def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
+    """An operator of the module's own, over the whole cluster."""
+    with installed_operator(cluster, tmp_path_factory.mktemp("operator"), home_name()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting_system(operator: RunningOperator, cluster: Cluster) -> Iterator[System]:
+    """The quickstart, ready, and so again after each test of the module that takes it."""
+    with _new_namespace(cluster.kubectl) as namespace:
+        system = System(cluster.kubectl, namespace)
+        system.apply(quickstart())
+        system.wait_until_ready()
+        yield system
 
 
 @contextlib.contextmanager

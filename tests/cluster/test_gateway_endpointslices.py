@@ -188,14 +188,15 @@ async def test_gateways_share_the_slots_by_their_own_number(
         slices.count_gateways(2)
         slices.put(engine)
         await until(lambda: all(known(each, engine) for each in (one, two)), "the pod", 30)
-        calls = [asyncio.create_task(ask(session, each, chat(200))) for each in (one, two) for _ in range(40)]
+        callers = 40
+        calls = [asyncio.create_task(ask(session, each, chat(200))) for each in (one, two) for _ in range(callers)]
 
         def shared() -> bool:
             mine, others = one.metric("pod_inflight"), two.metric("pod_inflight")
             return min(mine, others) >= 3 and 8 <= mine + others <= 10
 
         await until(shared, "each has its part of the slots", 35)
-        for call in calls[40:]:
+        for call in calls[callers:]:
             call.cancel()
         slices.count_gateways(1)
         await until(lambda: one.metric("pod_inflight") >= 8, "all slots are the only gateway's")

@@ -5,36 +5,20 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from comparison import wait_until_exact
-from controlplane.cluster import Cluster, Kubectl, KubectlFailed
-from installed_operator import System, home_name, installed_operator, quickstart
+from controlplane.cluster import Kubectl, KubectlFailed
+from installed_operator import System, quickstart
 from running_operator import RunningOperator
 
 NOTE = "someone.else/note"
 
 
-@pytest.fixture(scope="module")
-def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
-    with installed_operator(cluster, tmp_path_factory.mktemp("operator"), home_name()) as running:
-        yield running
-
-
 @pytest.fixture
 def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> System:
     return System(kubectl, namespace)
-
-
-@pytest.fixture(scope="module")
-def lasting_system(operator: RunningOperator, cluster: Cluster, lasting_namespace: str) -> System:
-    """Ready, and so again after each test that takes it."""
-    found = System(cluster.kubectl, lasting_namespace)
-    found.apply(quickstart())
-    found.wait_until_ready()
-    return found
 
 
 @pytest.mark.parametrize(
@@ -53,8 +37,8 @@ def test_a_child_that_loses_what_it_is_known_by_gets_it_back(
     verb, *rest = change
     lasting_system(verb, "networkpolicy/quickstart-model", *rest)
     wait_until_exact(lasting_system, operator)
-    size = lasting_system.get("recsys", lasting_system.name)["metadata"]["generation"]
-    lasting_system.patch(recommendation={"size": size + 1})  # Ready then speaks for this generation
+    generation = lasting_system.get("recsys", lasting_system.name)["metadata"]["generation"]
+    lasting_system.patch(recommendation={"size": generation + 1})  # Ready then speaks for this generation
     lasting_system.wait_until_ready()
 
 

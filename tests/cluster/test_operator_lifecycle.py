@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
-from controlplane.cluster import Cluster, Kubectl
-from installed_operator import System, engine, home_name, installed_operator, quickstart
+from controlplane.cluster import Kubectl
+from installed_operator import System, engine, quickstart
 from recsys_operator.api.recommender_system import RecommenderSystem
 from recsys_operator.components.desired import desired
 from recsys_operator.components.observed import Observed
@@ -17,26 +16,11 @@ from running_operator import RunningOperator
 from waiting import wait_for
 
 
-@pytest.fixture(scope="module")
-def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
-    with installed_operator(cluster, tmp_path_factory.mktemp("operator"), home_name()) as running:
-        yield running
-
-
 @pytest.fixture
 def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> System:
     """Applied, not waited for."""
     found = System(kubectl, namespace)
     found.apply(quickstart())
-    return found
-
-
-@pytest.fixture(scope="module")
-def lasting_system(operator: RunningOperator, cluster: Cluster, lasting_namespace: str) -> System:
-    """Ready, and so again after each test that takes it."""
-    found = System(cluster.kubectl, lasting_namespace)
-    found.apply(quickstart())
-    found.wait_until_ready()
     return found
 
 

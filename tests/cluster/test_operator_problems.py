@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from controlplane.cluster import Cluster, Kubectl
-from installed_operator import System, engine, home_name, installed_operator, quickstart
+from installed_operator import System, engine, quickstart
 from running_operator import RunningOperator
-
-
-@pytest.fixture(scope="module")
-def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
-    with installed_operator(cluster, tmp_path_factory.mktemp("operator"), home_name()) as running:
-        yield running
 
 
 @pytest.fixture

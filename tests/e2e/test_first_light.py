@@ -130,9 +130,11 @@ def test_everything_runs_and_listens_on_this_machine_alone(shop: Shop) -> None:
     assert {host for host, port in listening if int(port, 16) in ports} <= LOCALHOST
 
 
-def test_no_process_has_torch(shop: Shop) -> None:
+def test_no_process_has_torch_or_pandas(shop: Shop) -> None:
     for process in shop.state()["processes"]:
-        assert "libtorch" not in Path(f"/proc/{process['pid']}/maps").read_text()
+        loaded = Path(f"/proc/{process['pid']}/maps").read_text()
+        assert "libtorch" not in loaded
+        assert "/pandas/" not in loaded
 
 
 def test_a_question_is_answered_from_the_catalogue_within_five_seconds(shop: Shop) -> None:

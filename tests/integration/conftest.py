@@ -80,8 +80,6 @@ class MilvusLite:
         """Without a collection, as a new one."""
         with contextlib.closing(MilvusClient(str(self.config.uri))) as client:
             for name in client.list_collections():
-                for alias in client.list_aliases(name)["aliases"]:
-                    client.drop_alias(alias)
                 client.drop_collection(name)
 
     def peak_mib(self) -> float:

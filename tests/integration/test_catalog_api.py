@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from running_gateway import configuration, load_small_shop, running_gateway, start_gateway, wait_for_status
+from serving_harness import until
 
 from .conftest import MilvusLite
 
@@ -279,7 +281,8 @@ async def test_what_was_acknowledged_survives_kills_and_is_there_once(
                 if turn == ROUNDS:
                     break
                 writing = asyncio.create_task(_write(shop, turn, events, items))
-                await asyncio.sleep(0.3 + 0.37 * turn % 2)  # a moment of its own, somewhere in a write
+                await until(partial(_acknowledged_in, items, turn), "an item of this turn is acknowledged")
+                await asyncio.sleep(0.37 * turn % 2)  # a moment of its own, somewhere in a write
                 own_milvus.kill()
                 gateway.kill()
                 await writing
@@ -289,7 +292,10 @@ async def test_what_was_acknowledged_survives_kills_and_is_there_once(
         await asyncio.to_thread(own_milvus.start)
         await asyncio.to_thread(load_small_shop, own_milvus.config, tmp_path)
     assert events
-    assert items
+
+
+def _acknowledged_in(items: dict[str, tuple[int, int]], turn: int) -> bool:
+    return any(version[0] == turn for version in list(items.values()))  # it grows meanwhile
 
 
 def _batch(keys: list[str]) -> dict[str, Any]:
