@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from fake_engine.process import free_port
-from integration.conftest import port, shared_milvus  # noqa: F401  fixtures
+from integration.conftest import port, server_to_be_emptied, shared_milvus  # noqa: F401  fixtures
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request, async_playwright
 
 RECSYS = Path(sys.executable).with_name("recsys")

@@ -52,9 +52,8 @@ class MilvusLite:
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         discard_index_files(self.folder)  # as `recsys up` does before each start
-        command = [sys.executable, "-m", "recsys_operator.local.milvus_process", "server"]
+        command = [sys.executable, "-m", "recsys_operator.local.milvus_process"]
         command += ["--data-dir", str(self.folder), "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--max-workers", "1"]
         log = self.folder.with_suffix(".log")
         with log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -105,24 +104,25 @@ def _started(folder: Path) -> Iterator[MilvusLite]:
         server.kill()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server_to_be_emptied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    """A start takes seconds, emptying it takes none."""
     with _started(tmp_path_factory.mktemp("emptied") / "milvus") as server:
         yield server
 
 
 @pytest.fixture
 def milvus(server_to_be_emptied: MilvusLite) -> MilvusLite:
-    """An empty Milvus Lite server, to leave alive: a start takes seconds, emptying it takes none."""
+    """An empty Milvus Lite server, to leave alive."""
     server_to_be_emptied.empty()
     return server_to_be_emptied
 
 
 @pytest.fixture(scope="module")
-def shared_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
-    """One Milvus Lite server for the tests of a module that only read, or do not mind each other."""
-    with _started(tmp_path_factory.mktemp("shared") / "milvus") as server:
-        yield server
+def shared_milvus(server_to_be_emptied: MilvusLite) -> MilvusLite:
+    """The same, empty at a module's start, for tests that only read, or do not mind each other."""
+    server_to_be_emptied.empty()
+    return server_to_be_emptied
 
 
 @pytest.fixture

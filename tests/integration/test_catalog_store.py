@@ -199,9 +199,9 @@ async def test_an_outage_is_quickly_said_and_passes(own_milvus: MilvusLite) -> N
     await store.close()
 
 
-async def test_without_a_catalogue_it_says_to_load_one(milvus: MilvusLite) -> None:
+async def test_without_a_catalogue_it_says_to_load_one(own_milvus: MilvusLite) -> None:
     with pytest.raises(StoreUnavailable, match="load a catalogue"):
-        await CatalogStore.connect(milvus.config)
+        await CatalogStore.connect(own_milvus.config)
 
 
 async def test_without_milvus_connecting_fails_within_the_timeout() -> None:

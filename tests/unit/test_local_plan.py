@@ -58,9 +58,8 @@ def test_a_shop_is_a_store_two_engines_and_a_gateway() -> None:
     }
 
 
-def test_milvus_lite_gets_one_worker_and_listens_here_alone() -> None:
+def test_milvus_lite_listens_here_alone() -> None:
     milvus = planned(system()).backing[0]
-    assert option(milvus.argv, "--max-workers") == "1"
     assert option(milvus.argv, "--host") == "127.0.0.1"
     assert option(milvus.argv, "--data-dir") == "/data/milvus"
     assert milvus.stop_signal is signal.SIGINT

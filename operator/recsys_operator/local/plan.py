@@ -193,11 +193,10 @@ def _vector_store(spec: RecommenderSystemSpec, ports: Ports) -> VectorStore:
 
 
 def _milvus(directory: DataDirectory, port: int) -> ProcessSpec:
-    # One worker: concurrent writers corrupt Milvus Lite's log. The address: it listens everywhere unless told.
-    options = ("--data-dir", str(directory.milvus), "--host", LOCALHOST, "--port", str(port), "--max-workers", "1")
+    options = ("--data-dir", str(directory.milvus), "--host", LOCALHOST, "--port", str(port))
     return ProcessSpec(
         name="milvus",
-        argv=(sys.executable, "-m", "recsys_operator.local.milvus_process", "server", *options),
+        argv=(sys.executable, "-m", "recsys_operator.local.milvus_process", *options),
         port=port,
         health=TcpHealth(port),
         log=directory.log("milvus"),
