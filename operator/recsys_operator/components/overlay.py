@@ -1,7 +1,8 @@
 """``podTemplate`` of a resource, merged into a template that was built: as kubectl's strategic merge, without a schema.
 
 Maps merge key by key, None takes a key away. Lists of named things (containers, volumes, variables, …) merge by name;
-what has no counterpart is added at the end. Every other list, such as ``args`` or ``tolerations``, is replaced.
+what has no counterpart is added at the end. Every other list, such as ``args`` or ``tolerations``, is replaced, and so
+is one that has a name twice (a port for TCP and for UDP).
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ def _merge_keyed(base: Sequence[Mapping[str, Any]], patch: Sequence[Mapping[str,
 
 
 def _is_keyed(value: Any, key: str) -> bool:
-    return isinstance(value, list | tuple) and all(
-        isinstance(member, Mapping) and isinstance(member.get(key), str | int) for member in value
-    )
+    if not isinstance(value, list | tuple) or not all(isinstance(member, Mapping) for member in value):
+        return False
+    names = [member.get(key) for member in value]
+    return all(isinstance(name, str | int) for name in names) and len(set(names)) == len(names)
 
 
 def _copy(value: Any) -> Any:

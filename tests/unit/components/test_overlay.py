@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recsys_operator.components.overlay import overlay
 
@@ -54,6 +54,11 @@ def test_mounts_merge_by_path_and_ports_by_number() -> None:
     assert merged["ports"] == [{"containerPort": 80, "name": "http"}, {"containerPort": 81}]
 
 
+def test_a_list_that_has_a_name_twice_is_taken_as_it_is() -> None:
+    dns = [{"containerPort": 53, "protocol": protocol} for protocol in ("TCP", "UDP")]
+    assert overlay({"ports": [{"containerPort": 80}]}, {"ports": dns}) == {"ports": dns}
+
+
 def test_null_takes_a_field_away() -> None:
     assert overlay({"spec": {"affinity": {"a": 1}, "b": 2}}, {"spec": {"affinity": None}}) == {"spec": {"b": 2}}
 
@@ -64,6 +69,7 @@ def test_an_empty_overlay_changes_nothing(base: dict[str, Any]) -> None:
 
 
 @given(MAPS, MAPS)
+@example({}, {"name": [{"name": "a"}, {"name": "a"}]})
 def test_an_overlay_twice_is_an_overlay_once(base: dict[str, Any], patch: dict[str, Any]) -> None:
     once = overlay(base, patch)
     assert overlay(once, patch) == once
