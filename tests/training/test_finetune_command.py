@@ -46,7 +46,7 @@ def run(folder: Path, *arguments: str, items: str = "items.csv") -> Result:
 
 
 def test_a_model_is_written_measured_and_named_for_the_next_command(catalogue: Path) -> None:
-    result = run(catalogue, "--minutes", "0.2", "--threads", "1")
+    result = run(catalogue, "--minutes", "0.1", "--threads", "1")
     assert result.exit_code == 0, result.output
     assert "recsys up -f" in result.output
     report = json.loads((catalogue / "model" / "report.json").read_text(encoding="utf-8"))
