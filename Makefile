@@ -11,6 +11,8 @@ QUESTION := a light jacket for rainy hikes
 
 export UV_PYTHON_DOWNLOADS := never
 export ORT_DISABLE_TELEMETRY := 1
+# Hundreds of processes start in the tests: without bytecode on disk each compiles what it imports, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYPROJECTS := pyproject.toml gateway/pyproject.toml operator/pyproject.toml finetune/pyproject.toml
 INSTALL := VIRTUAL_ENV=.venv $(UV) pip install --quiet --constraint requirements.lock
