@@ -7,8 +7,6 @@ out there.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,11 +17,10 @@ from controlplane.binaries import binaries
 from controlplane.cluster import Cluster, Kubectl
 from controlplane.control_plane import ControlPlane
 from installed_operator import System, home_name, installed_operator, quickstart
+from namespaces import GIVEN, new_namespace
 from running_operator import RunningOperator
 
-GIVEN = "RECSYS_TEST_KUBECONFIG"
 HERE = Path(__file__).parent
-_numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -89,8 +86,8 @@ def kubectl(cluster: Cluster) -> Kubectl:
 
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace of this test; what is in it goes with it."""
-    with _new_namespace(kubectl) as name:
+    """A namespace of this test."""
+    with new_namespace(kubectl) as name:
         yield name
 
 
@@ -104,16 +101,17 @@ def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def lasting_system(operator: RunningOperator, cluster: Cluster) -> Iterator[System]:
     """The quickstart, ready, and so again after each test of the module that takes it."""
-    with _new_namespace(cluster.kubectl) as namespace:
+    with new_namespace(cluster.kubectl) as namespace:
         system = System(cluster.kubectl, namespace)
         system.apply(quickstart())
         system.wait_until_ready()
         yield system
+        system.delete()
 
 
-@contextlib.contextmanager
-def _new_namespace(kubectl: Kubectl) -> Iterator[str]:
-    name = f"test-{os.getpid()}-{next(_numbers)}"
-    kubectl("create", "namespace", name)
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+@pytest.fixture
+def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> Iterator[System]:
+    """Of this test, and not applied yet. It ends with the test, and others of its namespace."""
+    found = System(kubectl, namespace)
+    yield found
+    found.delete()

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from controlplane.cluster import Cluster, Kubectl
+from namespaces import new_namespace
 from recsys_operator.install import NAME, Installation, installation
 from running_operator import RunningOperator
 from waiting import wait_for
@@ -48,17 +49,16 @@ def installed_operator(
     cluster: Cluster, folder: Path, home: str, *namespaces: str, options: tuple[str, ...] = ()
 ) -> Iterator[RunningOperator]:
     """Over the whole cluster, or over ``namespaces`` alone; it holds the lease when this returns."""
-    cluster.kubectl("create", "namespace", home)
-    install(cluster.kubectl, Installation(namespaces, home))
-    kubeconfig = cluster.account_kubeconfig(home, NAME)
-    operator = RunningOperator(kubeconfig, folder / f"{home}.log", namespaces, home, options)
-    try:
-        operator.start()
-        wait_for(lambda: leads(operator), "the operator's lease")
-        yield operator
-    finally:
-        operator.stop()
-        cluster.kubectl("delete", "namespace", home, "--wait=false")
+    with new_namespace(cluster.kubectl, home):
+        install(cluster.kubectl, Installation(namespaces, home))
+        kubeconfig = cluster.account_kubeconfig(home, NAME)
+        operator = RunningOperator(kubeconfig, folder / f"{home}.log", namespaces, home, options)
+        try:
+            operator.start()
+            wait_for(lambda: leads(operator), "the operator's lease")
+            yield operator
+        finally:
+            operator.stop()
 
 
 def leads(operator: RunningOperator) -> bool:
@@ -98,6 +98,10 @@ class System:
 
     def apply(self, manifest: Manifest) -> None:
         self.kubectl.apply(manifest, namespace=self.namespace)
+
+    def delete(self) -> None:
+        """It and others of its namespace, not waited for."""
+        self("delete", "recsys", "--all", "--wait=false")
 
     def patch(self, **spec: Any) -> None:
         self("patch", "recsys", self.name, "--type=merge", f"--patch={json.dumps({'spec': spec})}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from controlplane.cluster import Kubectl, KubectlFailed
+from controlplane.cluster import Cluster, Kubectl, KubectlFailed, as_list
 from controlplane.optional_apis import OptionalApi, installed
 from example_systems import example
 from recsys_gateway.config import EngineType
@@ -58,23 +58,26 @@ def bare_pod(deployment: Manifest) -> Manifest:
     }
 
 
-def dry_run(kubectl: Kubectl, manifest: Manifest) -> Any:
+def dry_run(kubectl: Kubectl, *manifests: Manifest) -> Any:
     """As the operator applies it. A field that the API does not know is an error, and so is a warning."""
     flags = ("--server-side", "--dry-run=server", "--validate=strict", "--field-manager=recsys-operator")
-    return kubectl("apply", *flags, "--warnings-as-errors", "--filename=-", given=json.dumps(manifest))
+    return kubectl("apply", *flags, "--warnings-as-errors", "--filename=-", given=as_list(manifests))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["keda", "no-keda"])
+def has_keda(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[bool]:
+    with installed(cluster.kubectl, *([OptionalApi.KEDA] if request.param else [])):
+        yield request.param
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("has_keda", [True, False], ids=["keda", "no-keda"])
 def test_the_api_server_takes_each_child(kubectl: Kubectl, namespace: str, engine: EngineType, has_keda: bool) -> None:
     observed = Observed(apis=frozenset({SCALED_OBJECT} if has_keda else ()), digests={"ConfigMap/ca": "1"})
     manifests = model_manifests(system(namespace, engine.value), observed)
     kinds = {manifest["kind"] for manifest in manifests}
     scaler = "ScaledObject" if has_keda else "HorizontalPodAutoscaler"
     assert kinds == {"PersistentVolumeClaim", "Job", "Service", "Deployment", "PodDisruptionBudget", scaler}
-    with installed(kubectl, *([OptionalApi.KEDA] if has_keda else [])):
-        for manifest in manifests:
-            dry_run(kubectl, manifest)
+    dry_run(kubectl, *manifests)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +89,7 @@ def test_pod_security_admission_lets_the_pods_in(
 ) -> None:
     kubectl("label", "namespace", namespace, f"pod-security.kubernetes.io/enforce={standard}")
     manifests = model_manifests(system(namespace, engine, uri), Observed())
-    for deployment in [manifest for manifest in manifests if manifest["kind"] == "Deployment"]:
-        dry_run(kubectl, bare_pod(deployment))
+    dry_run(kubectl, *(bare_pod(manifest) for manifest in manifests if manifest["kind"] == "Deployment"))
 
 
 def test_the_prefetch_job_fits_the_restricted_standard(kubectl: Kubectl, namespace: str) -> None:

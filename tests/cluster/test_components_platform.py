@@ -102,7 +102,9 @@ def test_the_engines_pods_run_where_baseline_is_allowed(kubectl: Kubectl, namesp
 
 
 @pytest.fixture
-def applied(kubectl: Kubectl, namespace: str, optional_apis: None) -> tuple[RecommenderSystem, list[Manifest]]:
+def applied(
+    kubectl: Kubectl, namespace: str, optional_apis: None
+) -> Iterator[tuple[RecommenderSystem, list[Manifest]]]:
     """``full`` and its children as the operator makes them. Only the owner's real uid keeps them from collection."""
     definition = custom_resource_definition()
     kubectl.apply(definition)
@@ -112,7 +114,8 @@ def applied(kubectl: Kubectl, namespace: str, optional_apis: None) -> tuple[Reco
     system = example("full", namespace=namespace, uid=uid)
     children = desired(system, EVERYTHING)
     kubectl.apply(*children, manager=MANAGER)
-    return system, children
+    yield system, children
+    kubectl("delete", "recommendersystems.recsys.io", "full", f"--namespace={namespace}", "--wait=false")
 
 
 def live(kubectl: Kubectl, children: list[Manifest]) -> dict[tuple[str, str], Manifest]:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from controlplane.cluster import Cluster, Kubectl, KubectlFailed
 from kubernetes import client, config
+from namespaces import new_namespace
 from recsys_operator.api.crd import GROUP, NAME, PLURAL, VERSION, custom_resource_definition, openapi_schema
 from recsys_operator.api.recommender_system import RecommenderSystem
 from resource_cases import (
@@ -39,6 +40,7 @@ class ApiServer:
     """Judges resources in ``namespace``; a refusal is its message, "" is none."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.namespace = namespace
         self._objects = client.CustomObjectsApi(config.new_client_from_config(str(cluster.kubeconfig)))
         self._where = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
 
@@ -80,9 +82,8 @@ def definition(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def api_server(cluster: Cluster, definition: None) -> Iterator[ApiServer]:
-    cluster.kubectl("create", "namespace", "crd-tests")
-    yield ApiServer(cluster, "crd-tests")
-    cluster.kubectl("delete", "namespace", "crd-tests", "--wait=false")
+    with new_namespace(cluster.kubectl) as name:
+        yield ApiServer(cluster, name)
 
 
 def test_the_definition_is_structural_and_its_names_are_free(kubectl: Kubectl) -> None:
@@ -113,7 +114,7 @@ def test_a_change_is_taken_or_refused(api_server: ApiServer, kubectl: Kubectl, c
         assert api_server.refusal_of_change("running", changed(change.path, change.accepted, running)) == ""
         assert change.told in api_server.refusal_of_change("running", changed(change.path, change.refused, running))
     finally:
-        kubectl("delete", "recsys", "running", "--namespace=crd-tests")
+        kubectl("delete", "recsys", "running", f"--namespace={api_server.namespace}")
 
 
 @WHOLE

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from controlplane.cluster import Cluster, Kubectl
+from controlplane.cluster import Cluster
 from installed_operator import System, engine, home_name, installed_operator, leads, quickstart
 from prometheus_answers import CanaryCalls, prometheus_answers
 from running_operator import RunningOperator
@@ -28,11 +28,6 @@ def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def calls() -> Iterator[CanaryCalls]:
     with prometheus_answers() as found:
         yield found
-
-
-@pytest.fixture
-def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> System:
-    return System(kubectl, namespace)
 
 
 def canary(calls: CanaryCalls, **fields: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import time
 from datetime import datetime
 
 import pytest
-from controlplane.cluster import Kubectl
 from installed_operator import System, engine, quickstart
 from recsys_operator.api.recommender_system import RecommenderSystem
 from recsys_operator.components.desired import desired
@@ -17,11 +16,10 @@ from waiting import wait_for
 
 
 @pytest.fixture
-def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> System:
-    """Applied, not waited for."""
-    found = System(kubectl, namespace)
-    found.apply(quickstart())
-    return found
+def applied(system: System) -> System:
+    """The quickstart, not waited for."""
+    system.apply(quickstart())
+    return system
 
 
 def wanted(system: System) -> set[str]:
@@ -31,7 +29,8 @@ def wanted(system: System) -> set[str]:
     return {f"{manifest['kind']}/{manifest['metadata']['name']}" for manifest in manifests}
 
 
-def test_the_quickstart_becomes_ready_and_has_exactly_its_children(system: System) -> None:
+def test_the_quickstart_becomes_ready_and_has_exactly_its_children(applied: System) -> None:
+    system = applied
     system.wait_until_ready()
 
     assert set(system.children()) == wanted(system)
@@ -42,7 +41,8 @@ def test_the_quickstart_becomes_ready_and_has_exactly_its_children(system: Syste
     assert {reason for reason, _ in system.events()} == {"Created", "Ready"}
 
 
-def test_each_child_is_made_by_one_request(system: System, operator: RunningOperator) -> None:
+def test_each_child_is_made_by_one_request(applied: System, operator: RunningOperator) -> None:
+    system = applied
     system.wait_until_ready()
 
     key = f"{system.namespace}/{system.name}"
@@ -52,9 +52,8 @@ def test_each_child_is_made_by_one_request(system: System, operator: RunningOper
     print(f"\n{len(made)} children, the last {(max(times) - min(times)).total_seconds():.2f} s after the first")
 
 
-def test_no_finalizer_and_no_annotation_of_a_framework_is_left_anywhere(system: System) -> None:
-    system.wait_until_ready()
-
+def test_no_finalizer_and_no_annotation_of_a_framework_is_left_anywhere(lasting_system: System) -> None:
+    system = lasting_system
     bodies = [system.get("recsys", system.name), *system.children().values()]
     assert [body["metadata"].get("finalizers") for body in bodies if body["kind"] != "PersistentVolumeClaim"] == [
         None
@@ -62,8 +61,8 @@ def test_no_finalizer_and_no_annotation_of_a_framework_is_left_anywhere(system: 
     assert not [key for body in bodies for key in body["metadata"].get("annotations", {}) if "kopf" in key]
 
 
-def test_at_rest_nothing_is_written(system: System) -> None:
-    system.wait_until_ready()
+def test_at_rest_nothing_is_written(lasting_system: System) -> None:
+    system = lasting_system
     wait_for(lambda: system.condition("Progressing").get("reason") == "Complete", "the rollout's end")
     before = versions(system)
     time.sleep(5)  # the absence of writes has no event to wait for
@@ -106,8 +105,8 @@ def uid(system: System, child: str) -> str | None:
     return items[0]["metadata"]["uid"] if items else None
 
 
-def test_a_field_that_somebody_changes_is_put_right_and_fields_of_others_stay(system: System) -> None:
-    system.wait_until_ready()
+def test_a_field_that_somebody_changes_is_put_right_and_fields_of_others_stay(lasting_system: System) -> None:
+    system = lasting_system
     deployment = "deployment/quickstart-gateway"
     theirs = {"metadata": {"annotations": {"someone.else/note": "kept"}}, "spec": {"revisionHistoryLimit": 3}}
     system("patch", deployment, "--type=merge", f"--patch={json.dumps(theirs)}")
@@ -119,8 +118,8 @@ def test_a_field_that_somebody_changes_is_put_right_and_fields_of_others_stay(sy
     assert body["spec"]["revisionHistoryLimit"] == 3
 
 
-def test_a_service_whose_port_was_taken_is_made_anew(system: System) -> None:
-    system.wait_until_ready()
+def test_a_service_whose_port_was_taken_is_made_anew(lasting_system: System) -> None:
+    system = lasting_system
     stolen = {"spec": {"ports": [{"name": "http", "port": 1, "protocol": "TCP", "targetPort": 1}]}}
     before = system.get("service/quickstart-gateway")["spec"]["ports"]
     system("patch", "service/quickstart-gateway", "--type=merge", f"--patch={json.dumps(stolen)}")
@@ -133,14 +132,16 @@ def ports(system: System) -> list[int]:
     return [port["port"] for item in items for port in item["spec"]["ports"]]
 
 
-def test_a_change_of_the_spec_reaches_pods_and_ready_does_not_speak_for_the_version_before(system: System) -> None:
-    system.wait_until_ready()
+def test_a_change_of_the_spec_reaches_pods_and_ready_does_not_speak_for_the_version_before(
+    lasting_system: System,
+) -> None:
+    system = lasting_system
     before = {pod["metadata"]["uid"] for pod in pods(system, "gateway")}
     system.patch(recommendation={"size": 5})
     system.wait_until_ready()
 
-    condition = system.condition("Ready")
-    assert condition["observedGeneration"] == system.get("recsys", system.name)["metadata"]["generation"] == 2
+    generation = system.get("recsys", system.name)["metadata"]["generation"]
+    assert system.condition("Ready")["observedGeneration"] == generation
     after = {pod["metadata"]["uid"] for pod in pods(system, "gateway") if "deletionTimestamp" not in pod["metadata"]}
     assert after
     assert not after & before
@@ -151,7 +152,8 @@ def pods(system: System, component: str) -> list[dict[str, object]]:
     return system.get("pods", selector)["items"]
 
 
-def test_a_part_that_is_taken_out_of_the_spec_goes(system: System) -> None:
+def test_a_part_that_is_taken_out_of_the_spec_goes(applied: System) -> None:
+    system = applied
     system.wait_until_ready()
     system("patch", "recsys", system.name, "--type=json", '--patch=[{"op": "remove", "path": "/spec/models/tuned"}]')
 
@@ -159,7 +161,8 @@ def test_a_part_that_is_taken_out_of_the_spec_goes(system: System) -> None:
     assert "Deployment/quickstart-tuned-default" not in system.children()
 
 
-def test_after_a_delete_only_the_retained_claim_is_left_and_a_new_system_adopts_it(system: System) -> None:
+def test_after_a_delete_only_the_retained_claim_is_left_and_a_new_system_adopts_it(applied: System) -> None:
+    system = applied
     system.wait_until_ready()
     claim = "persistentvolumeclaim/quickstart-milvus"
     before = system.get(claim)["metadata"]["uid"]
@@ -171,7 +174,8 @@ def test_after_a_delete_only_the_retained_claim_is_left_and_a_new_system_adopts_
     assert system.get(claim)["metadata"]["uid"] == before
 
 
-def test_under_delete_the_claims_go_with_the_system(system: System) -> None:
+def test_under_delete_the_claims_go_with_the_system(applied: System) -> None:
+    system = applied
     system.patch(deletionPolicy="Delete")
     system.wait_until_ready()
     system("delete", "recsys", system.name)
@@ -179,8 +183,8 @@ def test_under_delete_the_claims_go_with_the_system(system: System) -> None:
     wait_for(lambda: not system.children(), "nothing left", 60)
 
 
-def test_a_paused_system_is_left_alone_until_it_goes_on(system: System) -> None:
-    system.wait_until_ready()
+def test_a_paused_system_is_left_alone_until_it_goes_on(lasting_system: System) -> None:
+    system = lasting_system
     system.patch(paused=True)
     assert "spec.paused" in system.wait_for_reason("Progressing", "Paused")
     system("delete", "deployment/quickstart-gateway")
@@ -192,10 +196,7 @@ def test_a_paused_system_is_left_alone_until_it_goes_on(system: System) -> None:
     assert uid(system, "deployment/quickstart-gateway") is not None
 
 
-def test_a_users_config_map_that_changes_gives_another_load_job(
-    operator: RunningOperator, kubectl: Kubectl, namespace: str
-) -> None:
-    system = System(kubectl, namespace)
+def test_a_users_config_map_that_changes_gives_another_load_job(system: System) -> None:
     system("create", "configmap", "shop-items", "--from-literal=items.csv=id,title")
     catalog = {"items": {"uri": "configMap://shop-items/items.csv", "format": "csv"}}
     system.apply(quickstart(catalog=catalog))
@@ -208,10 +209,7 @@ def test_a_users_config_map_that_changes_gives_another_load_job(
     assert [name for name in system.children() if name.startswith("Job/quickstart-catalog")]
 
 
-def test_an_object_of_somebody_else_with_a_childs_name_is_not_taken(
-    operator: RunningOperator, kubectl: Kubectl, namespace: str
-) -> None:
-    system = System(kubectl, namespace)
+def test_an_object_of_somebody_else_with_a_childs_name_is_not_taken(system: System) -> None:
     system("create", "configmap", "quickstart-gateway", "--from-literal=mine=1")
     system.apply(quickstart())
 
@@ -220,11 +218,9 @@ def test_an_object_of_somebody_else_with_a_childs_name_is_not_taken(
     assert system.get("configmap/quickstart-gateway")["data"] == {"mine": "1"}
 
 
-def test_systems_whose_children_would_have_one_name_take_nothing_from_each_other(
-    operator: RunningOperator, kubectl: Kubectl, namespace: str
-) -> None:
+def test_systems_whose_children_would_have_one_name_take_nothing_from_each_other(system: System) -> None:
     """The pool ``gateway`` of the tuned model of ``a``, and the gateway of ``a-tuned``."""
-    first, second = System(kubectl, namespace, "a"), System(kubectl, namespace, "a-tuned")
+    first, second = (System(system.kubectl, system.namespace, name) for name in ("a", "a-tuned"))
     first.apply(quickstart("a", models={"tuned": engine(pool={"name": "gateway"})}))
     first.wait_until_ready()
     before = uid(first, "deployment/a-tuned-gateway")
@@ -237,10 +233,7 @@ def test_systems_whose_children_would_have_one_name_take_nothing_from_each_other
     assert uid(first, "deployment/a-tuned-gateway") == before
 
 
-def test_an_autoscaler_that_scales_keeps_its_number(
-    operator: RunningOperator, kubectl: Kubectl, namespace: str
-) -> None:
-    system = System(kubectl, namespace)
+def test_an_autoscaler_that_scales_keeps_its_number(system: System) -> None:
     scaling = {"minReplicas": 1, "maxReplicas": 4}
     system.apply(quickstart(models={"base": engine(pool={"scaling": scaling})}))
     system.wait_until_ready()
@@ -252,10 +245,13 @@ def test_an_autoscaler_that_scales_keeps_its_number(
     assert system.get("deployment/quickstart-base-default")["spec"]["replicas"] == 3
 
 
-def test_an_optional_api_that_is_absent_is_a_condition_and_not_a_crash(system: System) -> None:
+def test_an_optional_api_that_is_absent_is_a_condition_and_not_a_crash(lasting_system: System) -> None:
+    system = lasting_system
     if "podmonitors" in system.kubectl("api-resources"):
         pytest.skip("this cluster has the Prometheus Operator")
     system.patch(monitoring={"podMonitor": True})
     system.wait_until_ready()
 
     assert "podMonitor" in system.wait_for_reason("Degraded", "MonitoringApiAbsent")
+    system.patch(monitoring=None)
+    wait_for(lambda: system.condition("Degraded")["status"] == "False", "nothing asked for that is not there")

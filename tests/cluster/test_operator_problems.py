@@ -5,15 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from controlplane.cluster import Cluster, Kubectl
 from installed_operator import System, engine, quickstart
-from running_operator import RunningOperator
-
-
-@pytest.fixture
-def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> System:
-    return System(kubectl, namespace)
 
 
 def base(**settings: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from collections.abc import Iterator
@@ -11,12 +10,12 @@ import pytest
 from comparison import wait_until_exact
 from controlplane.control_plane import ControlPlane
 from installed_operator import System, home_name, installed_operator, quickstart
+from namespaces import new_namespace
 from running_operator import RunningOperator
 from waiting import wait_for
 
 CONVERGE_SECONDS = 90.0
 RETAINED = {"PersistentVolumeClaim/quickstart-milvus"}
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +26,10 @@ def operator(own_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def system(own_control_plane: ControlPlane, operator: RunningOperator) -> Iterator[System]:
-    name = f"faults-{next(_numbers)}"
-    own_control_plane.kubectl("create", "namespace", name)
-    yield System(own_control_plane.kubectl, name)
-    own_control_plane.kubectl("delete", "namespace", name, "--wait=false")
+    with new_namespace(own_control_plane.kubectl) as name:
+        found = System(own_control_plane.kubectl, name)
+        yield found
+        found.delete()
 
 
 def variant(chance: random.Random) -> dict[str, object]:
