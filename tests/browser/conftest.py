@@ -75,6 +75,10 @@ class Tab:
         await self.ask(query, **values)
         await self.page.wait_for_selector("#figures section", timeout=60_000)
 
+    async def settings(self) -> None:
+        """Return when the page has the gateway's settings: they come after it."""
+        await self.page.wait_for_function("document.querySelector('#configured').value !== ''")
+
     async def text(self, selector: str) -> str:
         return await self.page.inner_text(selector)
 

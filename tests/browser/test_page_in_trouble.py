@@ -152,6 +152,24 @@ async def test_an_answer_that_breaks_off(gateway: Running, open_tab: OpenTab) ->
     await tab.page.get_by_role("alert").get_by_text("The answer broke off").wait_for()
 
 
+async def test_who_asks_before_the_settings_came_is_answered(gateway: Running, open_tab: OpenTab) -> None:
+    tab = await open_tab(gateway.url)
+    asked_for = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        await asked_for.wait()
+        await route.continue_()
+
+    await tab.page.route("**/page/settings.json", late)
+    await tab.page.reload()
+    await tab.page.locator("[name=lambda]").fill("1")
+    await tab.answer("a light jacket", k="3")
+    asked_for.set()
+    await tab.settings()
+    assert await tab.page.locator("#items > li").count() == 3
+    assert await tab.page.input_value("[name=lambda]") == "1"
+
+
 async def test_markup_in_titles_is_text(gateway: Running, open_tab: OpenTab) -> None:
     items = [
         {"id": f"BAD-{n}", "title": title, "description": HOSTILE_WORD, "categories": [title]}
@@ -200,6 +218,7 @@ async def test_an_api_key_is_asked_for_and_kept_in_the_tab(
 
 async def test_without_keys_none_is_asked_for(gateway: Running, open_tab: OpenTab) -> None:
     tab = await open_tab(gateway.url)
+    await tab.settings()
     assert not await tab.page.is_visible("[name=key]")
 
 

@@ -55,6 +55,7 @@ async def test_diversity_is_a_knob(shop: str, open_tab: OpenTab) -> None:
 
 async def test_the_ranking_mode_is_a_knob(shop: str, open_tab: OpenTab) -> None:
     tab = await open_tab(shop)
+    await tab.settings()
     assert await tab.texts("[name=mode] option") == ["as configured", "ToolCall", "Verbalizer", "ItemTokens"]
     sent = {}
     for mode in ("ToolCall", "Verbalizer", "ItemTokens"):

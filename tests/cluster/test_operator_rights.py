@@ -91,5 +91,5 @@ def test_the_gateways_account_may_look_at_endpoint_slices_and_at_nothing_else(
             gateway("get", attempt, f"--namespace={namespace}")
     with pytest.raises(KubectlFailed, match="forbidden"):
         gateway("get", "endpointslices", "--namespace=default")
-    with pytest.raises(KubectlFailed):
-        gateway("delete", "endpointslices", "--all", f"--namespace={namespace}")
+    with pytest.raises(KubectlFailed, match="forbidden"):
+        gateway("delete", "endpointslice", "any", f"--namespace={namespace}")

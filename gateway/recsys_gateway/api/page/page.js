@@ -6,7 +6,6 @@ import { number, speak, words } from "./words.js";
 const at = (id) => document.getElementById(id);
 const form = at("form");
 const fields = form.elements;
-const settings = await fetch("page/settings.json").then((response) => response.json());
 
 /** What is on the screen. `answer` is the whole answer once it is done; `before` the one that it is compared with. */
 let shown = { phase: "", items: [], answer: null, before: null, problem: null, topic: "" };
@@ -156,15 +155,17 @@ function bar(name, value, share) {
 
 // Controls
 
-function offer() {
+/** The gateway's settings, which come after the page: whoever was quicker has asked already, and moved what they moved. */
+function offer(settings) {
   at("key-line").hidden = !settings.keys;
   fields.k.placeholder = settings.k;
-  fields.lambda.value = settings.lambda;
-  fields.target_ild.value = settings.target_ild ?? fields.target_ild.value;
+  for (const slider of [fields.lambda, fields.target_ild]) {
+    if (fields.by.value !== slider.name) slider.value = settings[slider.name] ?? slider.value;
+    slide(slider);
+  }
   at("configured").value = settings.target_ild === null ? `λ ${settings.lambda}` : `ILD ${settings.target_ild}`;
   at("mode-line").hidden = settings.modes.length === 0;
   for (const mode of settings.modes) fields.mode.append(make("option", { value: mode }, mode));
-  at("knobs").open = matchMedia("(min-width: 60rem)").matches;
 }
 
 function slide(slider) {
@@ -202,7 +203,7 @@ for (const slider of [fields.lambda, fields.target_ild]) {
     slide(slider);
   });
 }
-offer();
-[fields.lambda, fields.target_ild].forEach(slide);
+at("knobs").open = matchMedia("(min-width: 60rem)").matches;
 translate(kept("language") ?? (navigator.language.startsWith("ko") ? "ko" : "en"));
 fields.query.focus();
+offer(await fetch("page/settings.json").then((response) => response.json()));
