@@ -15,12 +15,13 @@ POLL_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-async def watch_config(path: Path, apply: Callable[[GatewayConfig], None]) -> None:
-    """Call ``apply`` with each new content; a file that cannot be used leaves things as they are, and is told once.
+async def watch_config(path: Path, running: GatewayConfig, apply: Callable[[GatewayConfig], None]) -> None:
+    """Call ``apply`` with what differs from ``running``, which was read some time ago, and with each change after that.
 
-    The content is compared, not the time of change: a mounted ConfigMap is a link whose target is swapped.
+    A file that cannot be used leaves things as they are, and is told once. The content is compared, not the time of
+    change: a mounted ConfigMap is a link whose target is swapped.
     """
-    known = await asyncio.to_thread(_content, path)
+    known: bytes | None = None
     while True:
         await asyncio.sleep(POLL_SECONDS)
         content = await asyncio.to_thread(_content, path)
@@ -28,7 +29,11 @@ async def watch_config(path: Path, apply: Callable[[GatewayConfig], None]) -> No
             continue
         known = content
         try:
-            apply(await asyncio.to_thread(load_config, path))
+            config = await asyncio.to_thread(load_config, path)
+            if config == running:
+                continue
+            apply(config)
+            running = config
         except (ConfigurationError, ValueError) as error:
             problem = {"problem": str(error)}
             log.error("the new configuration is not used; the last one stays", extra=problem)  # noqa: TRY400  a file's fault

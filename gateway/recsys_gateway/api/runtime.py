@@ -90,7 +90,8 @@ class Runtime:
         if self._keys:
             self._tasks.append(asyncio.create_task(self._keys.watch(), name="API keys"))
         if self._file:
-            self._tasks.append(asyncio.create_task(watch_config(self._file, self.apply), name="configuration"))
+            watch = watch_config(self._file, self.config, self.apply)
+            self._tasks.append(asyncio.create_task(watch, name="configuration"))
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -1,0 +1,71 @@
+"""The watch over the configuration's file: what was changed is applied, whenever that was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recsys_gateway.api import config_watch
+from recsys_gateway.api.config_watch import watch_config
+from recsys_gateway.config import GatewayConfig, load_config
+
+
+@pytest.fixture(autouse=True)
+def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_watch, "POLL_SECONDS", 0.001)
+
+
+def content(waiting: int, indent: int | None = None) -> str:
+    pool = {"name": "a", "endpoints": [{"url": "http://127.0.0.1:1"}]}
+    model = {"name": "m", "role": "base", "engine": "TGI", "pools": [pool]}
+    config: dict[str, Any] = {"models": [model], "admission": {"maxWaiting": waiting}}
+    return json.dumps(config, indent=indent)
+
+
+class Watched:
+    """A file under watch, and the value of ``admission.maxWaiting`` of each configuration that was applied."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "gateway.yaml"
+        self.file.write_text(content(1))
+        self.running = load_config(self.file)
+        self.applied: asyncio.Queue[int] = asyncio.Queue()
+
+    def write(self, text: str) -> None:
+        new = self.file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.file)
+
+    async def watch(self) -> None:
+        await watch_config(self.file, self.running, self._apply)
+
+    def _apply(self, config: GatewayConfig) -> None:
+        self.applied.put_nowait(config.admission.max_waiting)
+
+
+async def test_a_change_between_the_start_and_the_first_look_is_applied(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.write(content(2))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        watching = group.create_task(watched.watch())
+        assert await watched.applied.get() == 2
+        watching.cancel()
+
+
+async def test_what_means_the_same_or_cannot_be_used_is_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, told = Watched(tmp_path), asyncio.Queue[str]()
+    monkeypatch.setattr(config_watch.log, "error", lambda _, extra: told.put_nowait(extra["problem"]))
+    watched.write(content(1, indent=2))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        watching = group.create_task(watched.watch())
+        watched.write(content(-1))
+        assert "admission.maxWaiting" in await told.get()
+        watched.write(content(3))
+        assert await watched.applied.get() == 3
+        watching.cancel()
+    assert told.empty()
