@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+
+# With a channel to Milvus open, gRPC's handler in a forked child can abort it before its exec (grpc/grpc#43055).
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 settings.register_profile("recsys", deadline=None)  # results, not the speed of a machine that others use too
 settings.load_profile("recsys")
