@@ -77,7 +77,7 @@ class Tab:
 
     async def settings(self) -> None:
         """Return when the page has the gateway's settings: they come after it."""
-        await self.page.wait_for_function("document.querySelector('#configured').value !== ''")
+        await self.page.wait_for_selector("#configured:not(:empty)", state="attached")
 
     async def text(self, selector: str) -> str:
         return await self.page.inner_text(selector)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from cached_environment import cached_environment
 from fake_engine.process import free_port
 from recsys_gateway.catalog.failures import StoreUnavailable
@@ -37,33 +38,37 @@ def running_milvus_server(folder: Path) -> Iterator[VectorStore]:
     installed = _installed()
     folder.mkdir(parents=True)
     (folder / "bin").symlink_to(installed / "bin-of-server")  # else each start unpacks 200 MB
-    port = free_port()
-    command = [str(installed / "bin" / "milvus-server"), "--data", str(folder), "--proxy-port", str(port)]
+    command = [str(installed / "bin" / "milvus-server"), "--data", str(folder), "--proxy-port", str(free_port())]
     with (folder / "server.log").open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-    store = VectorStore.model_validate({"uri": f"http://127.0.0.1:{port}", "timeoutSeconds": 5})
     try:
-        _wait_until_it_takes_calls(store, process, folder)
-        yield store
+        yield _wait_until_it_takes_calls(process, folder)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def _wait_until_it_takes_calls(store: VectorStore, process: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait_until_it_takes_calls(process: subprocess.Popen[bytes], folder: Path) -> VectorStore:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
+            store = _reached(folder)
             with CatalogWriter(store) as writer:
                 writer.check()
-                return
-        except StoreUnavailable as error:
+                return store
+        except (OSError, StoreUnavailable, yaml.YAMLError, LookupError, TypeError) as error:  # half a file, too
             if process.poll() is not None or time.monotonic() > deadline:
                 log = folder / "logs" / "milvus-stderr.log"
                 said = log.read_text(errors="replace")[-3000:] if log.exists() else ""
                 pytest.fail(f"Milvus {VERSION} did not start: {error}\n{said}")
         time.sleep(0.2)
+
+
+def _reached(folder: Path) -> VectorStore:
+    """It takes another port where it cannot have the one asked for, and writes it into its configuration."""
+    port = yaml.safe_load((folder / "configs" / "milvus.yaml").read_text())["proxy"]["port"]
+    return VectorStore.model_validate({"uri": f"http://127.0.0.1:{port}", "timeoutSeconds": 5})
 
 
 def _installed() -> Path:
