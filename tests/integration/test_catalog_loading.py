@@ -8,16 +8,19 @@ import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.failures import StoreUnavailable
-from recsys_gateway.catalog.filters import FieldKind
+from recsys_gateway.catalog.filters import NO_FILTERS, FieldKind
 from recsys_gateway.catalog.load_config import OnError
 from recsys_gateway.catalog.loading import LoadError, LoadReport, load_catalog
 from recsys_gateway.catalog.migration import prepare
+from recsys_gateway.catalog.pymilvus import MilvusClient
+from recsys_gateway.catalog.searching import SearchRequest
 from recsys_gateway.catalog.source import CatalogSource, SourceError
 from recsys_gateway.catalog.store import CatalogStore
 from recsys_gateway.catalog.writing import CatalogWriter
@@ -241,6 +244,8 @@ import sys
 import numpy as np
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.migration import prepare
+from recsys_gateway.catalog.pymilvus import MilvusClient
+from recsys_gateway.catalog.searching import SearchRequest
 from recsys_gateway.catalog.records import Interaction
 from recsys_gateway.catalog.rows import interaction_row
 from recsys_gateway.catalog.writing import CatalogWriter
@@ -294,6 +299,36 @@ def test_a_load_cut_short_is_made_good_by_the_next(shop: Shop, monkeypatch: pyte
     report = shop.load()
     assert (report.interactions.added, report.items.added, report.users.added) == (0, 4, 3)
     assert shop.load().changes == 0
+
+
+@pytest.mark.parametrize("indexes", [0, 1])
+async def test_a_collection_cut_short_of_its_indexes_gets_them_from_the_next_load(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, indexes: int
+) -> None:
+    """Milvus Lite searches without an index, but makes none twice; a Milvus server: test_milvus_server.py."""
+
+    class Unplugged(Exception):
+        pass
+
+    create_index = MilvusClient.create_index
+
+    def unplugged(client: MilvusClient, name: str, wanted: Any, **options: Any) -> None:
+        done = wanted[:indexes] if name == schema.ITEMS else wanted
+        if done:
+            create_index(client, name, type(wanted)(done), **options)
+        if name == schema.ITEMS:
+            raise Unplugged
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusClient, "create_index", unplugged)
+        with pytest.raises(Unplugged):
+            shop.load()
+    assert shop.load().items.added == 4
+    store = await shop.store()
+    text = HashedWords().embed(["Rain Jacket"])[0]
+    found = await store.search(SearchRequest(text, "jacket", None, NO_FILTERS, limit=1))
+    assert [hit.stored.item.id for hit in found] == ["JKT-1"]
+    await store.close()
 
 
 def test_no_milvus_is_one_clear_error() -> None:

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import requests
 from milvus_server import running_milvus_server
+from recsys_gateway.catalog import schema
+from recsys_gateway.catalog.pymilvus import MilvusClient
+from recsys_gateway.config import VectorStore
 from running_gateway import configuration, load_small_shop, running_gateway, wait_for_status
 
 NOBODY = "http://127.0.0.1:9"
@@ -36,21 +39,48 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, port: Callable[[], int]) -> Iterator[Shop]:
-    """A gateway without engines on a loaded Milvus 2.3; loaded twice, as a second load must find what the first did."""
-    folder = tmp_path_factory.mktemp("old")
-    with running_milvus_server(folder / "milvus") as store:
-        load_small_shop(store, folder)
-        load_small_shop(store, folder)
-        config = configuration(str(store.uri), NOBODY, NOBODY)
-        config["vectorStore"]["timeoutSeconds"] = 5
-        with running_gateway(config, port(), folder) as (url, log):
-            wait_for_status(url + "/readyz", 200)
-            yield Shop(url, log)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
+    """A Milvus 2.3, empty before the first test."""
+    with running_milvus_server(tmp_path_factory.mktemp("old") / "milvus") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shop(store: VectorStore, tmp_path_factory: pytest.TempPathFactory, port: Callable[[], int]) -> Iterator[Shop]:
+    """A gateway without engines on a loaded Milvus; loaded twice, as a second load must find what the first did."""
+    folder = tmp_path_factory.mktemp("shop")
+    load_small_shop(store, folder)
+    load_small_shop(store, folder)
+    config = configuration(str(store.uri), NOBODY, NOBODY)
+    config["vectorStore"]["timeoutSeconds"] = 5
+    with running_gateway(config, port(), folder) as (url, log):
+        wait_for_status(url + "/readyz", 200)
+        yield Shop(url, log)
 
 
 # The first test also installs and starts the server.
 pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.mark.parametrize("collection", [schema.CATALOG, schema.ITEMS, schema.INTERACTIONS])
+def test_a_collection_cut_short_of_its_index_does_not_keep_the_next_load_from_it(
+    store: VectorStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collection: str
+) -> None:
+    """Before any whole load; each load here comes to the next collection, and the fixture's to the end."""
+
+    class Unplugged(Exception):
+        pass
+
+    create_index = MilvusClient.create_index
+
+    def unplugged(client: MilvusClient, name: str, *arguments: Any, **options: Any) -> None:
+        if name == collection:
+            raise Unplugged
+        create_index(client, name, *arguments, **options)
+
+    monkeypatch.setattr(MilvusClient, "create_index", unplugged)
+    with pytest.raises(Unplugged):
+        load_small_shop(store, tmp_path)
 
 
 def test_items_are_found_by_what_their_texts_mean_and_by_filters(shop: Shop) -> None:

@@ -18,6 +18,8 @@ from recsys_gateway.catalog.schema import (
     USERS,
 )
 
+VECTORS = (DataType.FLOAT_VECTOR, DataType.SPARSE_FLOAT_VECTOR)
+
 CONSISTENCY = "Session"
 """A reader sees what its own process has written, and does not wait for what others write."""
 
@@ -131,6 +133,20 @@ def _create_unsearched(client: Any, name: str, schema: Any, timeout: float) -> N
 
 
 def _create(client: Any, name: str, schema: Any, indexes: Any, timeout: float) -> None:
-    client.create_collection(name, schema=schema, timeout=timeout, consistency_level=CONSISTENCY)
-    # The client would look every half second whether an index is built: over nothing, it is at once.
-    client.create_index(name, indexes, timeout=timeout, sync=False)
+    """Whatever is missing: a creation that was cut short goes on."""
+    if not client.has_collection(name, timeout=timeout):
+        client.create_collection(name, schema=schema, timeout=timeout, consistency_level=CONSISTENCY)
+    missing = MilvusClient.prepare_index_params()
+    missing.extend(index for index in indexes if not client.list_indexes(name, index.field_name, timeout=timeout))
+    if missing:
+        # The client would look every half second whether an index is built: over nothing, it is at once.
+        client.create_index(name, missing, timeout=timeout, sync=False)
+
+
+def is_created(client: Any, name: str, timeout: float) -> bool:
+    """Whether the collection is there with all its indexes; one for each field of vectors."""
+    if not client.has_collection(name, timeout=timeout):
+        return False
+    fields = client.describe_collection(name, timeout=timeout)["fields"]
+    vectors = {field["name"] for field in fields if field["type"] in VECTORS}
+    return len(client.list_indexes(name, timeout=timeout)) >= len(vectors)

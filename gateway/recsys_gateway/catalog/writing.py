@@ -17,6 +17,7 @@ import grpc
 
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.batches import batched
+from recsys_gateway.catalog.creating import is_created
 from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
 from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.filters import literal
@@ -80,9 +81,9 @@ class CatalogWriter:
             return bool(self._client.has_collection(collection, timeout=self._timeout))
 
     def create(self, collection: str, make: Callable[[Any, EngineFeatures, float], None]) -> None:
-        """The collection, loaded; ``make`` creates it where it is not there."""
+        """The collection, loaded; ``make`` creates what of it is not there."""
         with self._reaching("create"):
-            if not self._client.has_collection(collection, timeout=self._timeout):
+            if not is_created(self._client, collection, self._timeout):
                 make(self._client, self.features, self._timeout)
             self._client.load_collection(collection, timeout=self._timeout)
 
