@@ -154,17 +154,17 @@ async def test_an_answer_that_breaks_off(gateway: Running, open_tab: OpenTab) ->
 
 async def test_who_asks_before_the_settings_came_is_answered(gateway: Running, open_tab: OpenTab) -> None:
     tab = await open_tab(gateway.url)
-    asked_for = asyncio.Event()
+    may_come = asyncio.Event()
 
     async def late(route: Any) -> None:
-        await asked_for.wait()
+        await may_come.wait()
         await route.continue_()
 
     await tab.page.route("**/page/settings.json", late)
     await tab.page.reload()
     await tab.page.locator("[name=lambda]").fill("1")
     await tab.answer("a light jacket", k="3")
-    asked_for.set()
+    may_come.set()
     await tab.settings()
     assert await tab.page.locator("#items > li").count() == 3
     assert await tab.page.input_value("[name=lambda]") == "1"
@@ -198,7 +198,7 @@ async def test_a_policy_that_lets_no_markup_through_even_if_the_page_forgot(
     assert await tab.page.evaluate(refused) == "TypeError"
 
 
-async def test_an_api_key_is_asked_for_and_kept_in_the_tab(
+async def test_an_api_key_is_may_come_and_kept_in_the_tab(
     gateway: Running, open_tab: OpenTab, port: Callable[[], int], tmp_path: Path
 ) -> None:
     (tmp_path / "shop").write_text("secret-of-the-shop\n")
@@ -216,7 +216,7 @@ async def test_an_api_key_is_asked_for_and_kept_in_the_tab(
         assert await tab.page.evaluate("localStorage.length") == 0
 
 
-async def test_without_keys_none_is_asked_for(gateway: Running, open_tab: OpenTab) -> None:
+async def test_without_keys_none_is_may_come(gateway: Running, open_tab: OpenTab) -> None:
     tab = await open_tab(gateway.url)
     await tab.settings()
     assert not await tab.page.is_visible("[name=key]")

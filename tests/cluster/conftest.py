@@ -106,7 +106,7 @@ def lasting_system(operator: RunningOperator, cluster: Cluster) -> Iterator[Syst
         system.apply(quickstart())
         system.wait_until_ready()
         yield system
-        system.delete()
+        system.delete_all()
 
 
 @pytest.fixture
@@ -114,4 +114,4 @@ def system(operator: RunningOperator, kubectl: Kubectl, namespace: str) -> Itera
     """Of this test, and not applied yet. It ends with the test, and others of its namespace."""
     found = System(kubectl, namespace)
     yield found
-    found.delete()
+    found.delete_all()

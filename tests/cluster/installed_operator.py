@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,16 @@ def accounts(kubectl: Kubectl, wanted: Installation) -> None:
 
 @contextmanager
 def installed_operator(
-    cluster: Cluster, folder: Path, home: str, *namespaces: str, options: tuple[str, ...] = ()
+    cluster: Cluster,
+    folder: Path,
+    home: str,
+    *namespaces: str,
+    options: tuple[str, ...] = (),
+    parts: Callable[[Kubectl, Installation], None] = install,
 ) -> Iterator[RunningOperator]:
     """Over the whole cluster, or over ``namespaces`` alone; it holds the lease when this returns."""
     with new_namespace(cluster.kubectl, home):
-        install(cluster.kubectl, Installation(namespaces, home))
+        parts(cluster.kubectl, Installation(namespaces, home))
         kubeconfig = cluster.account_kubeconfig(home, NAME)
         operator = RunningOperator(kubeconfig, folder / f"{home}.log", namespaces, home, options)
         try:
@@ -99,7 +104,7 @@ class System:
     def apply(self, manifest: Manifest) -> None:
         self.kubectl.apply(manifest, namespace=self.namespace)
 
-    def delete(self) -> None:
+    def delete_all(self) -> None:
         """It and others of its namespace, not waited for."""
         self("delete", "recsys", "--all", "--wait=false")
 

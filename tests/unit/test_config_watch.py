@@ -26,12 +26,16 @@ def content(waiting: int, indent: int | None = None) -> str:
 
 
 class Watched:
-    """A file under watch, and the value of ``admission.maxWaiting`` of each configuration that was applied."""
+    """A file under watch, and the value of ``admission.maxWaiting`` of each configuration that was applied.
+
+    ``read`` has the content of each look that found another one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "gateway.yaml"
         self.file.write_text(content(1))
         self.running = load_config(self.file)
+        self.read: asyncio.Queue[str] = asyncio.Queue()
         self.applied: asyncio.Queue[int] = asyncio.Queue()
 
     def write(self, text: str) -> None:
@@ -39,33 +43,47 @@ class Watched:
         new.write_text(text)
         new.replace(self.file)
 
-    async def watch(self) -> None:
+    async def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
+
+        def reading(path: Path) -> GatewayConfig:
+            try:
+                return load_config(path)
+            finally:
+                loop.call_soon_threadsafe(self.read.put_nowait, path.read_text())
+
+        monkeypatch.setattr(config_watch, "load_config", reading)
         await watch_config(self.file, self.running, self._apply)
 
     def _apply(self, config: GatewayConfig) -> None:
         self.applied.put_nowait(config.admission.max_waiting)
 
 
-async def test_a_change_between_the_start_and_the_first_look_is_applied(tmp_path: Path) -> None:
+async def test_a_change_between_the_start_and_the_first_look_is_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watched = Watched(tmp_path)
     watched.write(content(2))
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        watching = group.create_task(watched.watch())
+        watching = group.create_task(watched.watch(monkeypatch))
         assert await watched.applied.get() == 2
         watching.cancel()
 
 
 async def test_what_means_the_same_or_cannot_be_used_is_not_applied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watched, told = Watched(tmp_path), asyncio.Queue[str]()
-    monkeypatch.setattr(config_watch.log, "error", lambda _, extra: told.put_nowait(extra["problem"]))
-    watched.write(content(1, indent=2))
+    watched = Watched(tmp_path)
+    same, broken = content(1, indent=2), content(-1)
+    watched.write(same)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        watching = group.create_task(watched.watch())
-        watched.write(content(-1))
-        assert "admission.maxWaiting" in await told.get()
+        watching = group.create_task(watched.watch(monkeypatch))
+        assert await watched.read.get() == same
+        watched.write(broken)
+        assert await watched.read.get() == broken
         watched.write(content(3))
         assert await watched.applied.get() == 3
         watching.cancel()
-    assert told.empty()
+    assert watched.applied.empty()
+    [problem] = [record.problem for record in caplog.records if record.levelname == "ERROR"]
+    assert "admission.maxWaiting" in problem

@@ -59,7 +59,9 @@ def backup(writer: CatalogWriter, folder: Path) -> dict[str, int]:
     counts = {}
     for collection, fields in _FIELDS.items():
         known = [name for name in fields if name != "collaborative" or writer.features.several_vectors]
-        writer.create(collection, _not_there)
+        if not writer.has(collection):
+            raise BackupError("there is no whole catalogue; load one first")
+        writer.load(collection)
         counts[collection] = _export(writer, collection, known, folder / f"{collection}.parquet")
     manifest = {"format": FORMAT, "schema": dict(form), "rows": counts}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
@@ -83,7 +85,7 @@ def restore(writer: CatalogWriter, folder: Path, *, replace: bool = False) -> di
         raise BackupError(f"{folder}: written by another version of recsys; restore it with that one")
     begun = writer.has(schema.CATALOG) and bool(writer.fact("restoring"))
     if writer.has(schema.ITEMS) and not begun:
-        writer.create(schema.ITEMS, _not_there)
+        writer.load(schema.ITEMS)
         if writer.count(schema.ITEMS) and not replace:
             raise BackupError("the store holds a catalogue: with --replace it goes, and the backup takes its place")
         for collection in _FIELDS:
@@ -167,10 +169,6 @@ def _completed(collection: str, row: Row, writer: CatalogWriter) -> Row:
         if collection in (schema.ITEMS, schema.INTERACTIONS) and name in made and made[name] is None:
             made[name] = None if writer.features.nullable else schema.NO_NUMBER
     return made if collection == schema.ITEMS else {**made, "unused": list(schema.UNUSED)}
-
-
-def _not_there(_client: Any, _features: Any, _timeout: float) -> None:
-    raise BackupError("there is no whole catalogue; load one first")
 
 
 class _Encoder:

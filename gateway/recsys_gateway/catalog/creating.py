@@ -1,4 +1,4 @@
-"""Create the collections of a catalogue in Milvus."""
+"""Create the collections of a catalogue in Milvus, or what of them is not there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from recsys_gateway.catalog.schema import (
     UNUSED,
     USERS,
 )
-
-VECTORS = (DataType.FLOAT_VECTOR, DataType.SPARSE_FLOAT_VECTOR)
 
 CONSISTENCY = "Session"
 """A reader sees what its own process has written, and does not wait for what others write."""
@@ -141,12 +139,3 @@ def _create(client: Any, name: str, schema: Any, indexes: Any, timeout: float) -
     if missing:
         # The client would look every half second whether an index is built: over nothing, it is at once.
         client.create_index(name, missing, timeout=timeout, sync=False)
-
-
-def is_created(client: Any, name: str, timeout: float) -> bool:
-    """Whether the collection is there with all its indexes; one for each field of vectors."""
-    if not client.has_collection(name, timeout=timeout):
-        return False
-    fields = client.describe_collection(name, timeout=timeout)["fields"]
-    vectors = {field["name"] for field in fields if field["type"] in VECTORS}
-    return len(client.list_indexes(name, timeout=timeout)) >= len(vectors)

@@ -106,7 +106,7 @@ def _copied(
         writer.rename(collection, old)
     elif writer.has(collection):
         writer.drop(collection)  # the beginning of a copy that was cut short
-    writer.create(old, make)  # is there; loaded, as Milvus Lite comes back from a kill with nothing loaded
+    writer.load(old)
     writer.create(collection, make)
     for ids in batched([row["id"] for row in writer.all_rows(old, [])], COPIED):
         writer.append(collection, convert(list(writer.stored(old, ids, ["*"]).values())))

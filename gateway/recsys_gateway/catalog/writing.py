@@ -17,7 +17,6 @@ import grpc
 
 from recsys_gateway.catalog import schema
 from recsys_gateway.catalog.batches import batched
-from recsys_gateway.catalog.creating import is_created
 from recsys_gateway.catalog.engine_features import EngineFeatures, features_of
 from recsys_gateway.catalog.failures import StoreUnavailable
 from recsys_gateway.catalog.filters import literal
@@ -83,8 +82,12 @@ class CatalogWriter:
     def create(self, collection: str, make: Callable[[Any, EngineFeatures, float], None]) -> None:
         """The collection, loaded; ``make`` creates what of it is not there."""
         with self._reaching("create"):
-            if not is_created(self._client, collection, self._timeout):
-                make(self._client, self.features, self._timeout)
+            make(self._client, self.features, self._timeout)
+        self.load(collection)
+
+    def load(self, collection: str) -> None:
+        """A collection that is there: Milvus Lite comes back from a kill with nothing loaded."""
+        with self._reaching("load"):
             self._client.load_collection(collection, timeout=self._timeout)
 
     def drop(self, collection: str) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import grpc
 from recsys_gateway.catalog.without_pandas import without_pandas
 
-LARGEST_MESSAGE_BYTES = 256 * 2**20  # a real Milvus's
+LARGEST_MESSAGE_BYTES = 256 * 2**20  # as in Milvus Lite's own server
 
 # What a real Milvus allows. Left to gRPC's own rules, this server hangs up on a client that was idle for half a
 # minute: pymilvus asks every 10 s whether the server is still there.
-CLIENTS_MAY_ASK_IF_IT_LIVES = (
+KEEPALIVE_ENFORCEMENT = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
@@ -43,7 +43,7 @@ def serve(data: Path, host: str, port: int) -> None:
         options=[
             ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
             ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
-            *CLIENTS_MAY_ASK_IF_IT_LIVES,
+            *KEEPALIVE_ENFORCEMENT,
         ],
     )
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(MilvusServicer(database), server)

@@ -29,7 +29,7 @@ def system(own_control_plane: ControlPlane, operator: RunningOperator) -> Iterat
     with new_namespace(own_control_plane.kubectl) as name:
         found = System(own_control_plane.kubectl, name)
         yield found
-        found.delete()
+        found.delete_all()
 
 
 def variant(chance: random.Random) -> dict[str, object]:

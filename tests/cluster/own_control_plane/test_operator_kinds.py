@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 from controlplane.control_plane import ControlPlane
 from controlplane.optional_apis import OptionalApi, installed
-from installed_operator import System, accounts, define, home_name, leads, quickstart
-from recsys_operator.install import NAME, Installation
+from installed_operator import System, accounts, define, home_name, installed_operator, quickstart
 from running_operator import RunningOperator
 from waiting import wait_for
 
@@ -18,17 +17,9 @@ NOTICED_SECONDS = 30.0
 @pytest.fixture(scope="module")
 def operator(bare_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOperator]:
     """It leads before there is a definition of its resource."""
-    home, kubectl = home_name(), bare_control_plane.kubectl
-    kubectl("create", "namespace", home)
-    accounts(kubectl, Installation(place=home))
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
-    operator = RunningOperator(bare_control_plane.account_kubeconfig(home, NAME), log, (), home)
-    try:
-        operator.start()
-        wait_for(lambda: leads(operator), "the operator's lease")
-        yield operator
-    finally:
-        operator.stop()
+    folder = tmp_path_factory.mktemp("operator")
+    with installed_operator(bare_control_plane, folder, home_name(), parts=accounts) as running:
+        yield running
 
 
 def test_a_definition_that_comes_later_is_noticed(bare_control_plane: ControlPlane, operator: RunningOperator) -> None:
